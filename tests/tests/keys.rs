@@ -22,8 +22,12 @@ async fn ask(gateway: &Gateway, method: Method, path: &str) -> Answer {
     Request::new(method, gateway.ready().admin, path).bearer(&gateway.ready().admin_token).send().await
 }
 
+/// Asked once nobody may be writing the file of the keys any more.
 async fn regenerate(gateway: &Gateway, place: &str) -> Answer {
-    ask(gateway, Method::POST, &format!("/admin/keys/{place}:regenerate")).await
+    let path = format!("/admin/keys/{place}:regenerate");
+    let is_at_rest = |told: &Answer| !told.body.contains("it is being written: try again");
+    let asked = async || Some(ask(gateway, Method::POST, &path).await).filter(is_at_rest);
+    until("the file of the keys to come to rest", asked).await
 }
 
 /// The new key, in the connection string that the answer has.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hubgate_wire::token::AccessKey;
 
-use crate::order_answer::OrderAnswer;
+use crate::order_answer::{Caller, OrderAnswer};
 
 /// Which of the two access keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub struct KeyRegeneration {
     pub key: KeyPlace,
     /// Where the order came from, for the log.
     pub operator: IpAddr,
+    pub caller: Caller,
     /// Told the new key.
     pub answer: OrderAnswer<AccessKey>,
 }

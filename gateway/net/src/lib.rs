@@ -76,7 +76,7 @@ pub use provider_keys::{InvalidKeyUrl, KeyUrl};
 
 pub use gateway::{Change, Gateway, Inherited, Keeper, RunError, Sockets, StartError, check_listening};
 pub use key_regeneration::{KeyPlace, KeyRegeneration};
-pub use order_answer::{OrderAnswer, OrderRefusal};
+pub use order_answer::{Caller, OrderAnswer, OrderRefusal, Waiting};
 pub use orders::{ModeChange, OperatorOrder};
 pub use shared_state::{SharedState, SharedStateError};
 pub use tasks::{Panicked, Working, on_a_thread};

@@ -6,7 +6,7 @@ use hubgate_core::id::HubName;
 use hubgate_core::mode::Mode;
 
 use crate::key_regeneration::KeyRegeneration;
-use crate::order_answer::OrderAnswer;
+use crate::order_answer::{Caller, OrderAnswer};
 
 /// An operator's order.
 #[derive(Debug)]
@@ -24,5 +24,6 @@ pub struct ModeChange {
     pub dry_run: bool,
     /// Where the order came from, for the log.
     pub operator: IpAddr,
+    pub caller: Caller,
     pub answer: OrderAnswer<()>,
 }

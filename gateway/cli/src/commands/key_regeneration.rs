@@ -4,19 +4,25 @@ use hubgate_net::{Change, KeyPlace, KeyRegeneration, OperatorOrder, OrderRefusal
 use hubgate_wire::token::AccessKey;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Config, KeptKeys, Rewritten, RewrittenFile};
+use crate::config::{Config, KeptKeys, ReadFile, Rewritten, RewrittenFile};
 
 /// Why a gateway whose configuration is not followed keeps the modes of its hubs.
 const NOT_FOLLOWED: &str =
     "`hubgate dev` goes by one mode as long as it runs: start it again with another `--mode`, or use `hubgate serve`";
 
-/// Has a key made anew where the keys are kept, which `find` says; both may wait for a disk.
+/// What the log tells of an order that is not carried out any more.
+pub(super) const CALLER_GONE: &str = "whoever asked is gone";
+
+/// Has a key made anew where the keys are kept, which `find` says; both may wait for a disk. A file that is another one than in effect must
+/// have come to rest.
 pub(super) async fn rewrite(
     key: KeyPlace,
+    in_effect: Vec<ReadFile>,
     find: impl FnOnce() -> Result<KeptKeys, OrderRefusal> + Send + 'static,
 ) -> Result<Rewritten, OrderRefusal> {
     let refused = |error: &dyn std::fmt::Display| OrderRefusal(error.to_string());
-    let rewriting = on_a_thread("keys", move || find()?.regenerate(key).map_err(|stay| OrderRefusal(stay.to_string())));
+    let rewriting =
+        on_a_thread("keys", move || find()?.regenerate(key, &in_effect).map_err(|stay| OrderRefusal(stay.to_string())));
     rewriting.map_err(|error| refused(&error))?.await.map_err(|panicked| refused(&panicked))?
 }
 
@@ -32,18 +38,14 @@ pub(super) async fn take_back(rewritten: RewrittenFile, why: String) -> OrderRef
     }
 }
 
-/// Whether nobody waits for the key any more: whoever gave up, and asks again, must not have two made.
-pub(super) fn is_forsaken(order: &KeyRegeneration) -> bool {
-    let is_forsaken = order.answer.is_closed();
-    if is_forsaken {
-        let (key, operator) = (order.key.name(), order.operator);
-        tracing::info!(key, %operator, "an access key stays: the operator is gone who asked for another one");
-    }
-    is_forsaken
+/// Leaves a key as it is that nobody waits for any more: whoever gave up, and asks again, must not have two made.
+pub(super) fn forsake(KeyRegeneration { key, operator, answer, .. }: KeyRegeneration) {
+    tracing::info!(key = key.name(), %operator, "an access key stays: the operator is gone who asked for another one");
+    drop(answer.send(Err(OrderRefusal(CALLER_GONE.to_owned()))));
 }
 
 /// Tells an operator of the key that is now used.
-pub(super) fn tell(KeyRegeneration { key, operator, answer }: KeyRegeneration, keys: &[AccessKey]) {
+pub(super) fn tell(KeyRegeneration { key, operator, answer, .. }: KeyRegeneration, keys: &[AccessKey]) {
     tracing::info!(key = key.name(), %operator, "an operator has had an access key made anew");
     // Whoever asked may be gone; `hubgate keys` lists it.
     drop(answer.send(Ok(keys[key.index()].clone())));
@@ -64,11 +66,12 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        if is_forsaken(&order) {
+        if order.caller.is_gone() {
+            forsake(order);
             continue;
         }
         let kept = config.kept_keys.clone();
-        let rewritten = match rewrite(order.key, move || Ok(kept)).await {
+        let rewritten = match rewrite(order.key, Vec::new(), move || Ok(kept)).await {
             Ok(rewritten) => rewritten,
             Err(refusal) => {
                 drop(order.answer.send(Err(refusal)));
@@ -93,6 +96,8 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::path::PathBuf;
 
+    use hubgate_net::Caller;
+
     use super::*;
     use crate::config::Addresses;
 
@@ -112,7 +117,8 @@ mod tests {
         let before = fs::read_to_string(&file).expect("it is text");
         let (orders, ordered) = mpsc::channel(1);
         let (answer, answered) = oneshot::channel();
-        let order = KeyRegeneration { key: KeyPlace::Primary, operator: OPERATOR, answer };
+        let (_waiting, caller) = Caller::waiting();
+        let order = KeyRegeneration { key: KeyPlace::Primary, operator: OPERATOR, caller, answer };
         orders.send(OperatorOrder::RegenerateKey(order)).await.expect("it is heard");
         let (changes, stopped) = mpsc::channel(1);
         drop(stopped);
@@ -128,13 +134,17 @@ mod tests {
         let (config, file) = config(&folder);
         let before = fs::read_to_string(&file).expect("it is text");
         let (orders, ordered) = mpsc::channel(1);
-        let (answer, _) = oneshot::channel();
-        let order = KeyRegeneration { key: KeyPlace::Primary, operator: OPERATOR, answer };
+        let (answer, answered) = oneshot::channel();
+        let (waiting, caller) = Caller::waiting();
+        drop(waiting);
+        let order = KeyRegeneration { key: KeyPlace::Primary, operator: OPERATOR, caller, answer };
         orders.send(OperatorOrder::RegenerateKey(order)).await.expect("it is heard");
         drop(orders);
         let (changes, mut changed) = mpsc::channel(1);
         serve(config, changes, ordered).await;
         assert!(changed.recv().await.is_none(), "the gateway goes on as it is");
+        let refusal = answered.await.expect("it is answered, for the log").expect_err("no key was made");
+        assert_eq!(refusal.to_string(), CALLER_GONE);
         assert_eq!(fs::read_to_string(&file).expect("it is text"), before);
     }
 }

@@ -11,7 +11,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::key_regeneration::{is_forsaken, rewrite, take_back, tell};
+use super::key_regeneration::{CALLER_GONE, forsake, rewrite, take_back, tell};
 use super::service_manager;
 use crate::config::{Change as When, Config, ConfigError, ReadFile, RewrittenFile, kept_modes};
 use crate::logging::Logging;
@@ -110,7 +110,8 @@ impl Reload {
         plugins: &PluginHost,
         changes: &mpsc::Sender<Change>,
     ) -> Option<Config> {
-        if is_forsaken(&order) {
+        if order.caller.is_gone() {
+            forsake(order);
             return None;
         }
         if current.net.cluster.is_some() {
@@ -123,7 +124,7 @@ impl Reload {
                 load().map_err(|error| OrderRefusal(format!("the configuration cannot be taken over: {error}")));
             as_it_is.map(|config| config.kept_keys)
         };
-        let rewritten = match rewrite(order.key, find).await {
+        let rewritten = match rewrite(order.key, current.files.clone(), find).await {
             Ok(rewritten) => rewritten,
             Err(refusal) => {
                 drop(order.answer.send(Err(refusal)));
@@ -156,8 +157,9 @@ impl Reload {
         changes: &mpsc::Sender<Change>,
     ) -> Option<Config> {
         let (hub, operator) = (&change.hub, change.operator);
-        if change.answer.is_closed() {
+        if change.caller.is_gone() {
             tracing::info!(%hub, %operator, "a hub's mode stays: the operator is gone who wanted another one");
+            drop(change.answer.send(Err(OrderRefusal(CALLER_GONE.to_owned()))));
             return None;
         }
         let (told, next) = match write_mode(&change, current).await {
@@ -232,14 +234,14 @@ fn of_each_node(place: &dyn fmt::Display) -> OrderRefusal {
 async fn write_mode(change: &ModeChange, current: &Config) -> Result<Option<RewrittenFile>, OrderRefusal> {
     let (hub, mode, dry_run) = (change.hub.clone(), change.mode, change.dry_run);
     if current.net.cluster.is_some() {
-        let place = format!("`{}` in {}", current.hub_key(&hub, "mode"), current.path().display());
+        let place = format!("`{}` in {}", kept_modes::key(&hub), current.path().display());
         return Err(of_each_node(&place));
     }
     let refused = |error: &dyn fmt::Display| OrderRefusal(error.to_string());
-    let file = current.path().to_owned();
+    let (file, in_effect) = (current.path().to_owned(), current.files.clone());
     let writing = on_a_thread("modes", move || match dry_run {
-        true => kept_modes::check(&file, &hub, mode).map(|()| None),
-        false => kept_modes::write(&file, &hub, mode),
+        true => kept_modes::check(&file, &in_effect, &hub, mode).map(|()| None),
+        false => kept_modes::write(&file, &in_effect, &hub, mode),
     });
     let written = writing.map_err(|error| refused(&error))?.await.map_err(|panicked| refused(&panicked))?;
     written.map_err(|stays| refused(&stays))

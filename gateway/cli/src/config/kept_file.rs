@@ -10,6 +10,7 @@ use hubgate_plugin_host::{FileError, FileStamp, RegularFile};
 use tempfile::NamedTempFile;
 
 use super::MAX_FILE_BYTES;
+use super::read_file::ReadFile;
 
 /// What a file has, with whose and for whom it is.
 pub(super) struct KeptFile {
@@ -33,10 +34,15 @@ impl fmt::Debug for RewrittenFile {
 }
 
 impl KeptFile {
-    /// What a link leads to is read, and changes later.
-    pub(super) fn read(named: &Path) -> Result<KeptFile, FileError> {
+    /// What a link leads to is read, and changes later. A file that is another one than among those `in_effect` must have come to rest: half of
+    /// what somebody is writing there may be valid, too.
+    pub(super) fn read(named: &Path, in_effect: &[ReadFile]) -> Result<KeptFile, FileError> {
         let path = named.canonicalize()?;
         let RegularFile { bytes, metadata } = RegularFile::read(&path, MAX_FILE_BYTES)?;
+        let stamp = FileStamp::of(&metadata);
+        if in_effect.iter().any(|file| file.is_being_written(named, &stamp)) {
+            return Err(io::Error::other("it is being written: try again").into());
+        }
         let text = String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text in UTF-8"))?;
         Ok(KeptFile { path, text, metadata })
     }
@@ -95,7 +101,7 @@ impl KeptFile {
 impl RewrittenFile {
     /// Takes it back, unless somebody has changed the file since.
     pub(crate) fn undo(&self) -> io::Result<()> {
-        let now = KeptFile::read(&self.before.path).map_err(io::Error::other)?;
+        let now = KeptFile::read(&self.before.path, &[]).map_err(io::Error::other)?;
         match now.text == self.after {
             true => now.put(&self.before.text),
             false => Err(io::Error::other("somebody else has changed it since")),
@@ -106,19 +112,38 @@ impl RewrittenFile {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
+
+    #[test]
+    fn a_file_that_has_changed_a_moment_ago_is_not_taken_for_a_whole_one() {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let [file, other] = ["file", "other"].map(|name| folder.path().join(name));
+        fs::write(&file, "one").expect("the folder is ours");
+        let in_effect = [ReadFile::before_reading(&file)];
+        KeptFile::read(&file, &in_effect).expect("it is the one in effect");
+        fs::write(&file, "two of it").expect("the folder is ours");
+        let refused = KeptFile::read(&file, &in_effect).map(drop).expect_err("somebody may go on writing");
+        assert!(refused.to_string().contains("being written"), "{refused}");
+        KeptFile::read(&file, &[ReadFile::before_reading(&file)]).expect("it was read since");
+        KeptFile::read(&file, &[ReadFile::before_reading(&other)]).expect("nothing is known of it");
+        // A time to come is not long ago either.
+        let later = SystemTime::now() + Duration::from_secs(3600);
+        File::options().write(true).open(&file).and_then(|file| file.set_modified(later)).expect("it is ours");
+        KeptFile::read(&file, &in_effect).map(drop).expect_err("its times tell nothing");
+    }
 
     #[test]
     fn what_somebody_else_has_changed_since_is_not_written_over() {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let file = folder.path().join("file");
         fs::write(&file, "one").expect("the folder is ours");
-        let before = KeptFile::read(&file).expect("it can be read");
+        let before = KeptFile::read(&file, &[]).expect("it can be read");
         before.check().expect("it can be written");
         fs::write(&file, "another").expect("the folder is ours");
         before.replace("mine".to_owned()).expect_err("it has changed");
-        let rewritten = KeptFile::read(&file).expect("it can be read").replace("mine".to_owned());
+        let rewritten = KeptFile::read(&file, &[]).expect("it can be read").replace("mine".to_owned());
         let rewritten = rewritten.expect("it can be written");
         fs::write(&file, "two").expect("the folder is ours");
         rewritten.undo().expect_err("it has changed");

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::MAX_FILE_BYTES;
 use super::kept_file::{KeptFile, RewrittenFile};
+use super::read_file::ReadFile;
 use super::secrets::{self, Source};
 
 /// What has the access keys.
@@ -79,14 +80,14 @@ impl KeptKeys {
 
     /// Puts a new key in the place of one, or a second one beside the only one. Whoever reads the file finds all of the one or all of
     /// the other, and nothing else in it changes. It takes its time: a disk may.
-    pub(crate) fn regenerate(&self, place: KeyPlace) -> Result<Rewritten, KeysStay> {
+    pub(crate) fn regenerate(&self, place: KeyPlace, in_effect: &[ReadFile]) -> Result<Rewritten, KeysStay> {
         let (key, named) = match self {
             KeptKeys::Variable(name) => return Err(KeysStay::Variable(name)),
             KeptKeys::Configuration(file) => (secrets::KEYS, file),
             KeptKeys::File(key, file) => (*key, file),
         };
         let unreadable = |source| KeysStay::Unreadable { path: named.clone(), source };
-        let before = KeptFile::read(named).map_err(unreadable)?;
+        let before = KeptFile::read(named, in_effect).map_err(unreadable)?;
         let path = before.path.clone();
         let unfit = |why| KeysStay::Unfit { path: path.clone(), why };
         let spans = |text: &str| match self {
@@ -189,7 +190,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let file = folder.path().join("file");
         fs::write(&file, text).expect("the folder is ours");
-        let rewritten = kept(file.clone()).regenerate(place).expect("it can be written");
+        let rewritten = kept(file.clone()).regenerate(place, &[]).expect("it can be written");
         let new = rewritten.keys[place.index()].expose().to_owned();
         let after = fs::read_to_string(&file).expect("it is text");
         assert_eq!((after.matches(&new).count(), new.len()), (1, 64), "{after}");
@@ -251,7 +252,7 @@ mod tests {
         fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).expect("it is ours");
         symlink("file", &link).expect("the folder is ours");
         let kept = KeptKeys::File("server.access-keys-file", link.clone());
-        kept.regenerate(KeyPlace::Primary).expect("it can be written");
+        kept.regenerate(KeyPlace::Primary, &[]).expect("it can be written");
         assert!(link.is_symlink() && !fs::read_to_string(&file).expect("it is text").contains(A));
         assert_eq!(fs::metadata(&file).expect("it is there").mode() & 0o7777, 0o640);
     }
@@ -264,16 +265,16 @@ mod tests {
             [("[server]\nshards = 1", "has no access keys there"), ("[server", "has no access keys there")]
         {
             fs::write(&file, text).expect("the folder is ours");
-            let stay = KeptKeys::Configuration(file.clone()).regenerate(KeyPlace::Primary).expect_err("no keys");
+            let stay = KeptKeys::Configuration(file.clone()).regenerate(KeyPlace::Primary, &[]).expect_err("no keys");
             assert!(stay.to_string().contains(why), "{stay}");
         }
         fs::write(&file, "short").expect("the folder is ours");
         let kept = KeptKeys::File("server.access-keys-file", file.clone());
-        let stay = kept.regenerate(KeyPlace::Secondary).expect_err("the other one cannot be one");
+        let stay = kept.regenerate(KeyPlace::Secondary, &[]).expect_err("the other one cannot be one");
         assert!(stay.to_string().contains("at least"), "{stay}");
         fs::write(&file, A).expect("the folder is ours");
         fs::set_permissions(&file, PermissionsExt::from_mode(0o400)).expect("it is ours");
-        let stay = kept.regenerate(KeyPlace::Primary).expect_err("read-only").to_string();
+        let stay = kept.regenerate(KeyPlace::Primary, &[]).expect_err("read-only").to_string();
         assert!(stay.contains("cannot be written") && stay.contains("server.access-keys-file"), "{stay}");
         assert_eq!(fs::read_to_string(&file).expect("it is text"), A);
     }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use hubgate_core::id::HubName;
 use hubgate_core::mode::Mode;
 use hubgate_plugin_host::FileError;
-use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, value};
+use toml_edit::{DocumentMut, InlineTable, Item, Key, Table, TableLike, value};
 
 use super::kept_file::{KeptFile, RewrittenFile};
+use super::read_file::ReadFile;
 
 /// Why a hub's mode stays in the file, and what to do instead.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +27,28 @@ pub(crate) enum ModeStays {
     Unwritable { path: PathBuf, source: io::Error, key: String, mode: &'static str },
 }
 
+/// The path of the key with a hub's own mode, as TOML has it.
+pub(crate) fn key(hub: &HubName) -> String {
+    mode_in(&entry(hub.as_str()))
+}
+
+/// The path of the table with this name, quoted where it must be.
+fn entry(name: &str) -> String {
+    format!("hubs.{}", Key::new(name))
+}
+
+fn mode_in(entry: &str) -> String {
+    format!("{entry}.mode")
+}
+
 /// Writes the mode of a hub into a configuration; nothing is written where it stands there already. It takes its time: a disk may.
-pub(crate) fn write(file: &Path, hub: &HubName, mode: Mode) -> Result<Option<RewrittenFile>, ModeStays> {
-    let Edited { before, after, key } = edit(file, hub, mode)?;
+pub(crate) fn write(
+    file: &Path,
+    in_effect: &[ReadFile],
+    hub: &HubName,
+    mode: Mode,
+) -> Result<Option<RewrittenFile>, ModeStays> {
+    let Edited { before, after, key } = edit(file, in_effect, hub, mode)?;
     if before.text == after {
         return Ok(None);
     }
@@ -38,8 +58,8 @@ pub(crate) fn write(file: &Path, hub: &HubName, mode: Mode) -> Result<Option<Rew
 }
 
 /// Says why the same could not be written; it changes nothing.
-pub(crate) fn check(file: &Path, hub: &HubName, mode: Mode) -> Result<(), ModeStays> {
-    let Edited { before, after, key } = edit(file, hub, mode)?;
+pub(crate) fn check(file: &Path, in_effect: &[ReadFile], hub: &HubName, mode: Mode) -> Result<(), ModeStays> {
+    let Edited { before, after, key } = edit(file, in_effect, hub, mode)?;
     if before.text == after {
         return Ok(());
     }
@@ -55,8 +75,9 @@ struct Edited {
     key: String,
 }
 
-fn edit(file: &Path, hub: &HubName, mode: Mode) -> Result<Edited, ModeStays> {
-    let before = KeptFile::read(file).map_err(|source| ModeStays::Unreadable { path: file.to_owned(), source })?;
+fn edit(file: &Path, in_effect: &[ReadFile], hub: &HubName, mode: Mode) -> Result<Edited, ModeStays> {
+    let before = KeptFile::read(file, in_effect);
+    let before = before.map_err(|source| ModeStays::Unreadable { path: file.to_owned(), source })?;
     let path = || before.path.clone();
     let mut document: DocumentMut = before
         .text
@@ -83,9 +104,9 @@ fn set_mode(file: &mut Table, hub: &HubName, mode: Mode) -> Result<String, Strin
         let new = if is_inline { value(InlineTable::new()) } else { Item::Table(Table::new()) };
         hubs.insert(&name, new);
     }
-    let own = hubs.get_mut(&name).and_then(Item::as_table_like_mut).ok_or_else(|| format!("hubs.{name}"))?;
+    let own = hubs.get_mut(&name).and_then(Item::as_table_like_mut).ok_or_else(|| entry(&name))?;
     put(own, mode.name());
-    Ok(format!("hubs.{name}.mode"))
+    Ok(mode_in(&entry(&name)))
 }
 
 /// In the place of the mode that stands there, with what stands around it.
@@ -121,9 +142,9 @@ mod tests {
         let file = folder.path().join("hubgate.toml");
         fs::write(&file, text).expect("the folder is ours");
         let hub = HubName::parse("chat").expect("a name");
-        check(&file, &hub, Mode::Default).expect("it can be written");
+        check(&file, &[], &hub, Mode::Default).expect("it can be written");
         assert_eq!(fs::read_to_string(&file).expect("it is text"), text, "to check changes nothing");
-        let rewritten = write(&file, &hub, Mode::Default).expect("it can be written");
+        let rewritten = write(&file, &[], &hub, Mode::Default).expect("it can be written");
         let after = fs::read_to_string(&file).expect("it is text");
         if let Some(rewritten) = rewritten {
             rewritten.undo().expect("nobody else has changed it");
@@ -178,12 +199,23 @@ mod tests {
     fn what_cannot_have_a_mode_is_named() {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let file = folder.path().join("hubgate.toml");
-        let hub = HubName::parse("chat").expect("a name");
-        for (text, named) in [("hubs = 1", "`hubs`"), ("[hubs]\nchat = 'x'", "`hubs.chat`"), ("[hubs", "is not TOML")] {
+        for (hub, text, named) in [
+            ("chat", "hubs = 1", "`hubs`"),
+            ("chat", "[hubs]\nchat = 'x'", "`hubs.chat`"),
+            ("my.chat", "[hubs]\n'my.chat' = 'x'", "`hubs.\"my.chat\"`"),
+            ("chat", "[hubs", "is not TOML"),
+        ] {
             fs::write(&file, text).expect("the folder is ours");
-            let stays = write(&file, &hub, Mode::Default).expect_err("it has no place for it").to_string();
+            let hub = HubName::parse(hub).expect("a name");
+            let stays = write(&file, &[], &hub, Mode::Default).expect_err("it has no place for it").to_string();
             assert!(stays.contains(named) && stays.contains("hubgate.toml"), "{stays}");
             assert_eq!(fs::read_to_string(&file).expect("it is text"), text);
+        }
+    }
+    #[test]
+    fn the_key_of_a_mode_is_the_hubs_own_as_toml_has_it() {
+        for (hub, expected) in [("Chat_1", "hubs.chat_1.mode"), ("my.chat", "hubs.\"my.chat\".mode")] {
+            assert_eq!(key(&HubName::parse(hub).expect("a name")), expected);
         }
     }
 }

@@ -18,6 +18,11 @@ impl ReadFile {
         ReadFile { path: path.to_owned(), stamp: FileStamp::at(path) }
     }
 
+    /// Whether a file by this name, which has this stamp now, may be in somebody's hands: it is another one than this, and not for long.
+    pub(super) fn is_being_written(&self, path: &Path, stamp: &FileStamp) -> bool {
+        self.path == path && self.stamp.as_ref() != Some(stamp) && !stamp.is_settled()
+    }
+
     /// The same file as it is now.
     pub(crate) fn now(&self) -> ReadFile {
         ReadFile::before_reading(&self.path)

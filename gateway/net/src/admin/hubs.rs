@@ -24,6 +24,7 @@ use super::{Admin, clients, hub_settings};
 use crate::http::Query;
 use crate::inbox::LocalMessage;
 use crate::metrics;
+use crate::order_answer::Caller;
 use crate::orders::{ModeChange, OperatorOrder};
 use crate::refusal::Refusal;
 
@@ -100,7 +101,7 @@ pub(super) async fn set_mode(
     admin: &Admin,
     name: &str,
     request: &mut Request<Incoming>,
-    operator: IpAddr,
+    (operator, caller): (IpAddr, Caller),
 ) -> Result<Reply, Denial> {
     let hub = hub_name(name)?;
     let dry_run = match Query::of(request.uri()).get("dry-run").as_deref() {
@@ -114,7 +115,7 @@ pub(super) async fn set_mode(
     let stopping =
         |what: &str| Denial::new(StatusCode::SERVICE_UNAVAILABLE, format!("The gateway is stopping: {what}."));
     let (answer, answered) = oneshot::channel();
-    let change = ModeChange { hub: hub.clone(), mode, dry_run, operator, answer };
+    let change = ModeChange { hub: hub.clone(), mode, dry_run, operator, caller, answer };
     if admin.orders.send(OperatorOrder::SetMode(change)).await.is_err() {
         return Err(stopping("the hub's mode stays"));
     }

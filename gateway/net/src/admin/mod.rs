@@ -25,15 +25,18 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::access::Token;
 pub(crate) use self::listener::serve;
-use self::operations::{Door, Found, Needs};
+use self::operations::{Door, Found, Needs, Operation};
 use self::outcome::{Denial, Reply};
 use crate::http::{Answer, check_host, check_network, note_refusal, readiness, refuse};
 use crate::key_regeneration::{KeyPlace, KeyRegeneration};
 use crate::network_rules::RequestKind;
+use crate::order_answer::Caller;
 use crate::orders::OperatorOrder;
+use crate::peer_task::PeerTask;
 use crate::settings::Settings;
 use crate::shards::Shards;
 use crate::shared::Shared;
+use crate::tasks::{Caught, spawn_awaited};
 
 const ALONE: &str = "This gateway serves alone: its configuration has no [cluster].";
 
@@ -49,12 +52,7 @@ pub(crate) struct Admin {
 
 impl Admin {
     /// Answers a request; `is_sent_with` is told of its token, if that is one of ours.
-    async fn answer(
-        &self,
-        mut request: Request<Incoming>,
-        remote: SocketAddr,
-        is_sent_with: impl FnOnce(Token),
-    ) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, remote: SocketAddr, is_sent_with: impl FnOnce(Token)) -> Answer {
         let token = Token::of(request.headers(), &self.shared.settings().admin);
         if let Some(token) = token {
             is_sent_with(token);
@@ -67,7 +65,7 @@ impl Admin {
             note_refusal(&self.shared, request.uri().path(), None, &refusal);
             return refuse(&refusal);
         }
-        match self.reply(&mut request, remote.ip(), token).await {
+        match self.reply(request, remote.ip(), token).await {
             Ok(reply) => reply.into(),
             Err(denial) => denial.into(),
         }
@@ -75,11 +73,11 @@ impl Admin {
 
     async fn reply(
         &self,
-        request: &mut Request<Incoming>,
+        mut request: Request<Incoming>,
         operator: IpAddr,
         token: Option<Token>,
     ) -> Result<Reply, Denial> {
-        if !access::is_for_us(self, request) {
+        if !access::is_for_us(self, &request) {
             let why = "The Host of the request is not this listener's: add it to `admin.hosts` if it should be.";
             return Err(Denial::new(StatusCode::FORBIDDEN, why));
         }
@@ -100,15 +98,52 @@ impl Admin {
             Found::OtherMethods(methods) => return Err(Denial::other_methods(methods)),
             Found::Nothing => return Err(Denial::new(StatusCode::NOT_FOUND, operations::listed())),
         };
-        let allowed = access::check(operation, token, request, &self.shared.settings().admin);
-        let outcome = match allowed.and_then(|()| operation.check_query(&uri)) {
-            Ok(()) => self.operate(operation.door, name, request, operator).await,
-            Err(denial) => Err(denial),
-        };
-        if let (Needs::ToChange, Some(token)) = (operation.needs, token) {
-            outcome::log_change(operation, &uri, (token, operator), &outcome);
+        let allowed = access::check(operation, token, &request, &self.shared.settings().admin);
+        let allowed = allowed.and_then(|()| operation.check_query(&uri));
+        match (operation.needs, token) {
+            (Needs::ToChange, Some(token)) => {
+                if let Err(denial) = allowed {
+                    let refused = Err(denial);
+                    outcome::log_change(operation, &uri, (token, operator), &refused);
+                    return refused;
+                }
+                self.change(operation, name, request, (token, operator)).await
+            }
+            _ => {
+                allowed?;
+                let (_waiting, caller) = Caller::waiting();
+                self.operate(operation.door, name, &mut request, (operator, caller)).await
+            }
         }
-        outcome
+    }
+
+    /// Carries out a change and logs it in a task, which goes on when whoever asked hangs up: the future of a request ends with its connection.
+    async fn change(
+        &self,
+        operation: &'static Operation,
+        name: &str,
+        mut request: Request<Incoming>,
+        (token, operator): (Token, IpAddr),
+    ) -> Result<Reply, Denial> {
+        let (admin, name, uri) = (self.clone(), name.to_owned(), request.uri().clone());
+        let (_waiting, caller) = Caller::waiting();
+        let changing = spawn_awaited(async move {
+            let operating = admin.operate(operation.door, &name, &mut request, (operator, caller));
+            let outcome = Caught::new(operating).await.unwrap_or_else(|panicked| {
+                admin.shared.metrics.task_panicked(PeerTask::Admin);
+                Err(Denial::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    format!("It is not known what came of it: {panicked}."),
+                ))
+            });
+            outcome::log_change(operation, &uri, (token, operator), &outcome);
+            outcome
+        });
+        let stopping = |_| {
+            let text = "The gateway is stopping: it is not known what came of it.";
+            Err(Denial::new(StatusCode::SERVICE_UNAVAILABLE, text))
+        };
+        changing.await.unwrap_or_else(stopping)
     }
 
     async fn operate(
@@ -116,7 +151,7 @@ impl Admin {
         door: Door,
         name: &str,
         request: &mut Request<Incoming>,
-        operator: IpAddr,
+        (operator, caller): (IpAddr, Caller),
     ) -> Result<Reply, Denial> {
         match door {
             Door::Metrics => self
@@ -135,14 +170,14 @@ impl Admin {
             Door::Rollback => plugins::roll_back(self, name).await,
             Door::Hubs => Ok(hubs::list(self).await),
             Door::Hub => hubs::get(self, name).await,
-            Door::SetMode => hubs::set_mode(self, name, request, operator).await,
+            Door::SetMode => hubs::set_mode(self, name, request, (operator, caller)).await,
             Door::Send => hubs::send(self, name, request).await,
             Door::Clients => clients::list(self, request.uri()).await,
             Door::CloseClient => clients::close(self, name, request.uri()).await,
             Door::Trace => trace::watch(self, request.uri()),
             Door::Cluster => self.cluster(),
             Door::Keys => Ok(self.keys()),
-            Door::Regenerate(key) => self.regenerate(key, operator).await,
+            Door::Regenerate(key) => self.regenerate(key, (operator, caller)).await,
         }
     }
 
@@ -166,11 +201,11 @@ impl Admin {
     }
 
     /// Has a new key made; clients and hub servers that are connected stay.
-    async fn regenerate(&self, key: KeyPlace, operator: IpAddr) -> Result<Reply, Denial> {
+    async fn regenerate(&self, key: KeyPlace, (operator, caller): (IpAddr, Caller)) -> Result<Reply, Denial> {
         let stopping =
             |what: &str| Denial::new(StatusCode::SERVICE_UNAVAILABLE, format!("The gateway is stopping: {what}."));
         let (answer, answered) = oneshot::channel();
-        let order = OperatorOrder::RegenerateKey(KeyRegeneration { key, operator, answer });
+        let order = OperatorOrder::RegenerateKey(KeyRegeneration { key, operator, caller, answer });
         if self.orders.send(order).await.is_err() {
             return Err(stopping("no key was made"));
         }
