@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use http::Method;
 use hubgate_tests::Gateway;
@@ -10,13 +11,24 @@ use hubgate_tests::gateway::{KEY, Setup};
 use hubgate_tests::guests;
 use hubgate_tests::http::{Answer, escaped};
 use hubgate_tests::hub_server::HubServer;
-use hubgate_tests::wait::until;
+use hubgate_tests::wait::{soon, until};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 async fn set_mode(gateway: &Gateway, hub: &str, query: &str, mode: &str) -> Answer {
     let path = format!("/admin/hubs/{}{query}", escaped(hub));
     gateway.operate(Method::PUT, &path).json(&json!({ "mode": mode })).send().await
 }
+
+/// The same once nobody may be writing the configuration any more.
+async fn set_mode_at_rest(gateway: &Gateway, hub: &str, query: &str, mode: &str) -> Answer {
+    let is_at_rest = |told: &Answer| !told.body.contains(BEING_WRITTEN);
+    let asked = async || Some(set_mode(gateway, hub, query, mode).await).filter(is_at_rest);
+    until("the configuration to come to rest", asked).await
+}
+
+const BEING_WRITTEN: &str = "it is being written: try again";
 
 fn config(gateway: &Gateway) -> String {
     fs::read_to_string(gateway.config_file()).expect("it is text")
@@ -52,7 +64,7 @@ async fn a_mode_is_written_where_it_stands_and_the_gateway_goes_by_it() {
     let commented = format!("# of ours\n{}\n# the end\n", config(&gateway));
     fs::write(gateway.config_file(), &commented).expect("it is ours");
     let mut client = gateway.client("probe").connect().await;
-    let told = set_mode(&gateway, "PROBE", "", "default").await.json();
+    let told = set_mode_at_rest(&gateway, "PROBE", "", "default").await.json();
     assert_eq!(told, json!({ "closes": 1, "seconds": 1 }));
     assert_eq!(mode(&gateway, "probe").await, "default");
     assert!(client.end().await.allows_reconnect(), "it does not fit");
@@ -105,7 +117,7 @@ async fn stays(setup: Setup, spoil: impl FnOnce(&Path)) -> String {
     let gateway = setup.start().await;
     spoil(gateway.folder());
     let before = config(&gateway);
-    let answer = set_mode(&gateway, "probe", "", "classic").await;
+    let answer = set_mode_at_rest(&gateway, "probe", "", "classic").await;
     assert_eq!(answer.status, 409, "{}", answer.body);
     assert_eq!((config(&gateway), mode(&gateway, "probe").await), (before, json!("serverless")));
     assert!(!answer.body.contains(KEY), "keys are secrets: {}", answer.body);
@@ -124,7 +136,7 @@ async fn where_the_file_cannot_be_written_the_answer_says_where_to_change_what()
 
     let gateway = Gateway::probe().start().await;
     read_only(gateway.folder());
-    let dry = set_mode(&gateway, "probe", "?dry-run", "classic").await;
+    let dry = set_mode_at_rest(&gateway, "probe", "?dry-run", "classic").await;
     assert!(dry.status == 409 && dry.body.contains("hubgate.toml"), "a dry run finds it out: {dry:?}");
 }
 
@@ -140,6 +152,22 @@ async fn a_configuration_that_cannot_be_taken_over_keeps_its_modes() {
     };
     let told = stays(Gateway::probe(), fixed).await;
     assert!(told.contains("server.shards cannot change"), "{told}");
+}
+
+#[tokio::test]
+async fn what_somebody_is_writing_at_the_moment_is_not_written_over() {
+    let gateway = Gateway::probe().start().await;
+    // Valid so far, but not taken over, and of a time that is not long ago however long the test takes.
+    let begun = config(&gateway).replace("shards = 2", "shards = 1");
+    fs::write(gateway.config_file(), &begun).expect("it is ours");
+    let later = SystemTime::now() + Duration::from_secs(3600);
+    let file = fs::File::options().write(true).open(gateway.config_file()).expect("it is ours");
+    file.set_modified(later).expect("it is ours");
+    for query in ["?dry-run", ""] {
+        let told = set_mode(&gateway, "probe", query, "classic").await;
+        assert!(told.status == 409 && told.body.contains(BEING_WRITTEN), "{told:?}");
+    }
+    assert_eq!(config(&gateway), begun);
 }
 
 #[tokio::test]
@@ -174,6 +202,42 @@ async fn a_component_that_is_brought_serves_and_the_one_before_comes_back() {
     assert!(again.status == 409 && again.body.contains("rolled back"), "{again:?}");
     assert_eq!(swap(&gateway, "probe", one.clone()).await.status, 200);
     assert_eq!(fs::read(gateway.plugin_file("probe")).expect("it is there"), one);
+}
+
+/// The head of a request that swaps the component of `probe`, for a body of this length.
+fn head_of_swap(gateway: &Gateway, length: usize, more: &str) -> String {
+    let (address, token) = (gateway.ready().admin, &gateway.ready().admin_token);
+    format!(
+        "POST /admin/plugins/probe/swap HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/wasm\r\nContent-Length: {length}\r\n{more}\r\n"
+    )
+}
+
+#[tokio::test]
+async fn a_change_whose_caller_hangs_up_is_in_the_log() {
+    let gateway = Gateway::probe().start().await;
+    let two = guests::bytes(&guests::probe_2());
+    let mut stream = TcpStream::connect(gateway.ready().admin).await.expect("it accepts");
+    stream.write_all(head_of_swap(&gateway, two.len(), "").as_bytes()).await.expect("it reads");
+    stream.write_all(&two).await.expect("it reads");
+    drop(stream);
+    gateway.logs(&["an operator's change", "swapPlugin", "status=200", "generation 2 serves"]).await;
+}
+
+#[tokio::test]
+async fn one_component_is_swapped_at_a_time_and_another_one_is_refused_before_its_body_is_read() {
+    let gateway = Gateway::probe().start().await;
+    let mut first = TcpStream::connect(gateway.ready().admin).await.expect("it accepts");
+    let head = head_of_swap(&gateway, 1_000, "Expect: 100-continue\r\n");
+    first.write_all(head.as_bytes()).await.expect("it reads");
+    let mut told = [0; 21];
+    soon("the gateway to want the body", first.read_exact(&mut told)).await.expect("it answers");
+    assert_eq!(&told, b"HTTP/1.1 100 Continue");
+    let second = swap(&gateway, "probe", b"nonsense").await;
+    assert!(second.status == 409 && second.body.contains("another swap is under way"), "{second:?}");
+    drop(first);
+    let next = async || Some(swap(&gateway, "probe", b"nonsense").await).filter(|answer| answer.status != 409);
+    assert_eq!(until("the first one to be over", next).await.status, 422);
 }
 
 #[tokio::test]

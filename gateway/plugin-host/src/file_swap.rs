@@ -2,7 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::digest::Digest;
@@ -27,8 +30,10 @@ pub enum SwapError {
     Refused(LoadError),
     #[error("the component could not be tried for now: {0}")]
     NotNow(LoadError),
-    #[error("the component is the one that was rolled back: change it, or roll back to it")]
+    #[error("the component is the one that was rolled back: change it")]
     RolledBack,
+    #[error("another swap is under way: try again when it is over")]
+    UnderWay,
     #[error(
         "{} cannot be written: {source}. Put the component there by hand, or name a file that the gateway may write \
          (`plugins.{plugin}.path`)",
@@ -40,7 +45,33 @@ pub enum SwapError {
     NotServing { path: PathBuf, reason: String },
 }
 
+/// The turn of a swap, of which there is one at a time: two would wait for each other's components, and each holds one in memory. It ends
+/// when it is dropped.
+#[derive(Debug)]
+pub struct SwapTurn(Arc<AtomicBool>);
+
+impl SwapTurn {
+    /// Takes the turn, if nobody has it; `is_taken` is what all look at.
+    fn take(is_taken: &Arc<AtomicBool>) -> Result<SwapTurn, SwapError> {
+        match is_taken.swap(true, Ordering::AcqRel) {
+            true => Err(SwapError::UnderWay),
+            false => Ok(SwapTurn(is_taken.clone())),
+        }
+    }
+}
+
+impl Drop for SwapTurn {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 impl PluginHost {
+    /// The turn for [`PluginHost::swap_file`]; none is waited for.
+    pub fn swap_turn(&self) -> Result<SwapTurn, SwapError> {
+        SwapTurn::take(self.swapping())
+    }
+
     /// The file of a plugin.
     pub fn file_of(&self, plugin: &str) -> Result<PathBuf, SwapError> {
         let plugins = self.plugins();
@@ -50,7 +81,7 @@ impl PluginHost {
 
     /// Puts a component into a plugin's file, if it can be served, all at once; gives what is known of the plugin once it serves. One that
     /// cannot be served leaves everything as it is. Blocks as [`PluginHost::start`] does.
-    pub fn swap_file(&self, plugin: &str, component: &[u8]) -> Result<PluginStatus, SwapError> {
+    pub fn swap_file(&self, _turn: SwapTurn, plugin: &str, component: &[u8]) -> Result<PluginStatus, SwapError> {
         let plugins = self.plugins();
         let found = plugins.iter().find(|each| each.name().as_str() == plugin).ok_or(SwapError::NoPlugin)?;
         let path = file(found)?;
@@ -59,7 +90,9 @@ impl PluginHost {
             return Err(SwapError::RolledBack);
         }
         if let Err(error) = self.loader().load(component, &found.surroundings, &|| false) {
-            return Err(if error.is_transient() { SwapError::NotNow(error) } else { SwapError::Refused(error) });
+            // What ends with the gateway was broken off, and says nothing of the component.
+            let is_open = error.is_transient() || matches!(error, LoadError::Cancelled);
+            return Err(if is_open { SwapError::NotNow(error) } else { SwapError::Refused(error) });
         }
         put(path, component).map_err(|source| {
             let plugin = plugin.to_owned();
@@ -91,22 +124,28 @@ fn put(named: &Path, bytes: &[u8]) -> io::Result<()> {
     // One that is away for the moment is made.
     let path = named.canonicalize().unwrap_or_else(|_| named.to_owned());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let permissions = match fs::metadata(&path) {
+    let before = match fs::metadata(&path) {
         Ok(metadata) if metadata.permissions().readonly() => return Err(io::Error::other("it is read-only")),
         Ok(metadata) => {
             // Who may not write the file must not take its place either, whatever the folder allows.
             drop(File::options().write(true).open(&path)?);
-            Some(metadata.permissions())
+            Some(metadata)
         }
         Err(_) => None,
     };
     let mut new = tempfile::Builder::new().prefix(".hubgate-").tempfile_in(folder)?;
     new.write_all(bytes)?;
-    if let Some(permissions) = permissions {
-        new.as_file().set_permissions(permissions)?;
+    if let Some(before) = before {
+        let made = new.as_file().metadata()?;
+        if (made.uid(), made.gid()) != (before.uid(), before.gid()) {
+            fchown(new.as_file(), Some(before.uid()), Some(before.gid()))?;
+        }
+        new.as_file().set_permissions(before.permissions())?;
     }
     new.as_file().sync_all()?;
     new.persist(&path)?;
+    // The name of the file lasts with its folder. Where that cannot be had, it does a little later.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
 
@@ -115,6 +154,15 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+
+    #[test]
+    fn a_swap_has_its_turn_until_it_is_over() {
+        let is_taken = Arc::default();
+        let first = SwapTurn::take(&is_taken).expect("nobody has it");
+        assert!(matches!(SwapTurn::take(&is_taken), Err(SwapError::UnderWay)));
+        drop(first);
+        SwapTurn::take(&is_taken).map(drop).expect("it is over");
+    }
 
     #[test]
     fn the_file_that_a_link_leads_to_changes_and_keeps_its_mode() {

@@ -97,7 +97,7 @@ pub use budgets::Budgets;
 pub use compiler::{Compilation, compile_here};
 pub use dry_run::{DryCall, DryRun, DryRunOutcome, dry_run};
 pub use file_stamp::FileStamp;
-pub use file_swap::SwapError;
+pub use file_swap::{SwapError, SwapTurn};
 pub use host::{HttpAnswer, HttpCall, HttpFailure, ShardQuestion};
 pub use inspect::{PluginReport, inspect, try_plugin};
 pub use journal::{Journal, ReplayError};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,8 @@ struct Inner {
     store: Mutex<Option<Arc<Store>>>,
     /// Started when a first plugin has a file.
     watcher: Mutex<Option<Watcher>>,
+    /// Whether an operator's component is on its way into a plugin's file.
+    swapping: Arc<AtomicBool>,
     ticker: Ticker,
 }
 
@@ -194,6 +197,7 @@ impl PluginHost {
             timers: Arc::new(Timers::new(shards, Clock::Machine)),
             store: Mutex::default(),
             watcher: Mutex::default(),
+            swapping: Arc::default(),
             ticker,
         }));
         host.replace((plugins, hubs), bad_plugins)?;
@@ -389,6 +393,10 @@ impl PluginHost {
 
     pub(crate) fn loader(&self) -> &Loader {
         &self.0.loader
+    }
+
+    pub(crate) fn swapping(&self) -> &Arc<AtomicBool> {
+        &self.0.swapping
     }
 
     /// Has the files of plugins looked at now.

@@ -42,10 +42,12 @@ pub(super) async fn swap(admin: &Admin, name: &str, request: &mut Request<Incomi
                    place of";
         return Err(Denial::new(StatusCode::CONFLICT, format!("{why} {} on each node.", file.display())));
     }
+    // Before the component has come: there is one in memory at a time.
+    let turn = admin.plugins.swap_turn().map_err(not_swapped)?;
     let component = read_component(request).await?;
     let plugins = admin.plugins.clone();
     let failed = |status, error: &dyn std::fmt::Display| Denial::new(status, format!("Nothing was swapped: {error}."));
-    let working = on_a_thread("swap", move || plugins.swap_file(&name, &component));
+    let working = on_a_thread("swap", move || plugins.swap_file(turn, &name, &component));
     let working = working.map_err(|error| failed(StatusCode::SERVICE_UNAVAILABLE, &error))?;
     match working.await {
         Ok(swapped) => swapped.map(changed).map_err(not_swapped),
@@ -57,7 +59,9 @@ fn not_swapped(error: SwapError) -> Denial {
     let status = match &error {
         SwapError::NoPlugin => StatusCode::NOT_FOUND,
         SwapError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        SwapError::NoFile | SwapError::RolledBack | SwapError::Unwritable { .. } => StatusCode::CONFLICT,
+        SwapError::NoFile | SwapError::RolledBack | SwapError::UnderWay | SwapError::Unwritable { .. } => {
+            StatusCode::CONFLICT
+        }
         SwapError::NotNow(_) => StatusCode::SERVICE_UNAVAILABLE,
         SwapError::NotServing { .. } => {
             return Denial::new(StatusCode::SERVICE_UNAVAILABLE, format!("It is not swapped yet: {error}."));
