@@ -266,9 +266,12 @@ impl Operation {
         secret.any(|known| Query::of(uri).get(known.name).is_some())
     }
 
-    /// Whoever misspells a name is told so: what it was to narrow would be everything.
+    /// Whoever misspells a name is told so: what it was to narrow would be everything. Of a name that is repeated, one value would not count.
     pub(super) fn check_query(&self, uri: &Uri) -> Result<(), Denial> {
         let Some(known) = self.query else { return Ok(()) };
+        if let Some(repeated) = known.iter().find(|known| Query::of(uri).all(known.name).nth(1).is_some()) {
+            return Err(Denial::bad_request(format!("The query has `{}` more than once.", repeated.name)));
+        }
         match Query::of(uri).items().find(|(name, _)| !known.iter().any(|known| name.eq_ignore_ascii_case(known.name)))
         {
             None => Ok(()),
@@ -327,6 +330,21 @@ mod tests {
         assert_eq!(methods, "POST");
         for nothing in ["/client", "/admin", "/admin/hubs/a/b", "/admin/keys/tertiary:regenerate"] {
             assert!(matches!(find(&Method::GET, nothing), Found::Nothing), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_query_has_known_names_alone_and_each_once() {
+        let check = |path: &'static str| {
+            let uri = Uri::from_static(path);
+            let Found::Operation(operation, _) = find(&Method::GET, uri.path()) else { panic!("it is one: {path}") };
+            operation.check_query(&uri).is_ok()
+        };
+        for good in ["/admin/connections", "/admin/connections?hub=a&USER=b", "/metrics?a&a"] {
+            assert!(check(good), "{good}");
+        }
+        for bad in ["/admin/connections?hubs=a", "/admin/connections?hub=a&Hub=a", "/admin/connections?hub=a&%68ub=b"] {
+            assert!(!check(bad), "{bad}");
         }
     }
 
