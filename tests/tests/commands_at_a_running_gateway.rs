@@ -21,7 +21,7 @@ fn objects(printed: &str) -> Vec<Value> {
 #[tokio::test]
 async fn ps_lists_clients_and_kick_closes_one() {
     let gateway = Gateway::probe().start().await;
-    let hostile = "ann\u{1b}[2J\nroot & co";
+    let hostile = "ann\u{1b}[2J\n\u{9b}1m\u{202e}root & co";
     let mut ann = gateway.client("probe").user(hostile).connect().await;
     let mut bob = gateway.client("probe").user("bob").connect().await;
     bob.call("join", json!(["lobby"])).await.expect("it joins");
@@ -31,10 +31,14 @@ async fn ps_lists_clients_and_kick_closes_one() {
     let of_bob =
         objects(&at(&gateway, &["ps", "--hub", "probe", "--user", "bob", "--group", "lobby", "--json"]).success());
     assert_eq!((of_bob.len(), &of_bob[0]["user"]), (1, &json!("bob")));
-    let of_ann = objects(&at(&gateway, &["ps", "--user", hostile, "--json"]).success());
+    let as_json = at(&gateway, &["ps", "--user", hostile, "--json"]).success();
+    assert!(!as_json.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{as_json:?}");
+    let of_ann = objects(&as_json);
+    assert_eq!(of_ann[0]["user"], hostile);
     let id = of_ann[0]["id"].as_str().expect("it is text").to_owned();
     let printed = at(&gateway, &["ps", "--id", &id]).success();
-    assert!(printed.lines().count() == 2 && printed.contains(&id) && !printed.contains('\u{1b}'), "{printed}");
+    assert!(printed.lines().count() == 2 && printed.contains(&id), "{printed}");
+    assert!(!printed.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{printed:?}");
 
     let kicked = at(&gateway, &["kick", &id, "--reason", "bye & good luck"]).success();
     assert_eq!(kicked, format!("{id}: its connection to hub probe is closed\n"));
@@ -114,4 +118,6 @@ async fn health_tells_by_its_exit_code_whether_the_gateway_is_ready() {
     assert!(stopping.stderr.contains("draining"), "{stopping:?}");
     let nobody = hubgate(["health", "--admin", "127.0.0.1:1"]);
     assert!(nobody.code == Some(1) && nobody.stderr.contains("127.0.0.1:1"), "{nobody:?}");
+    let not_yet = hubgate(["health", "--ready-file", "gone.json"]);
+    assert!(not_yet.code == Some(1) && not_yet.stderr.contains("gone.json"), "{not_yet:?}");
 }

@@ -1,4 +1,4 @@
-//! The fields of a log line as text.
+//! The fields of a log line as text, and what else must stay on its line.
 
 use std::fmt;
 
@@ -32,6 +32,19 @@ pub(crate) fn is_active(character: char) -> bool {
     character.is_control() || turns || LINES.contains(&character)
 }
 
+/// JSON in which such characters are escapes, which mean the same there.
+pub(crate) fn json(value: &serde_json::Value) -> String {
+    let mut text = String::new();
+    // Those that are active stand in texts alone, and are of two bytes in UTF-16.
+    for character in value.to_string().chars() {
+        match is_active(character) {
+            true => text.push_str(&format!("\\u{:04x}", u32::from(character))),
+            false => text.push(character),
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -51,6 +64,14 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn json_says_the_same_without_active_characters() {
+        let value = serde_json::json!({ "a\u{7f}": ["\u{9b}1m\u{202e}\u{2028}\r\n\u{1b}\\\"", "é 😀", 1.5, null] });
+        let text = json(&value);
+        assert!(!text.contains(is_active) && text.contains(r"\u202e") && text.contains("é 😀"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("it is JSON"), value);
     }
 
     #[test]

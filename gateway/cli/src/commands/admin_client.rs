@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use hubgate_plugin_host::RegularFile;
 use serde_json::Value;
 
+use super::plugin_test::shown;
 use crate::Failure;
 
 /// How long the gateway may take to be reached, and for each part of its answer where nothing else is said.
@@ -97,8 +98,12 @@ impl AdminClient {
         })
     }
 
-    /// For what needs no token.
+    /// For what needs no token. A ready file that is not there is one of a gateway that is not ready.
     pub(crate) fn without_token(options: &GatewayOptions) -> Result<AdminClient, Failure> {
+        if let Some(file) = options.ready_file.as_ref().filter(|file| !file.exists()) {
+            let why = "it is not there, so the gateway is not ready, or writes another one";
+            return Err(Failure::Failed(anyhow!("{}: {why}", file.display())));
+        }
         let ready = options.ready_file.as_ref().map(|file| read_json(file)).transpose()?;
         let of_ready = || ready.as_ref().and_then(|ready| ready["admin"].as_str()).map(str::to_owned);
         let address = options.admin.clone().or_else(of_ready).unwrap_or_else(|| DEFAULT_ADMIN.to_owned());
@@ -189,7 +194,7 @@ impl AdminClient {
                 "{} is not an admin listener that knows {path} ({status}): it is `admin.listen`",
                 self.address
             )),
-            status => Err(anyhow!("the gateway refused it ({status}): {}", body.trim())),
+            status => Err(anyhow!("the gateway refused it ({status}): {}", shown(body.trim()))),
         }
     }
 
@@ -295,6 +300,14 @@ mod tests {
         assert_eq!(refused(alone), format!("the gateway refused it (404): {}", alone.trim()));
         let nothing = refused("Nothing is here.");
         assert!(nothing.contains("127.0.0.1:8889 is not an admin listener that knows /admin/cluster"), "{nothing}");
+    }
+
+    #[test]
+    fn what_a_refusal_says_steers_no_terminal() {
+        let client = AdminClient { address: "127.0.0.1:8889".to_owned(), token: None, patience: TIMEOUT };
+        let refused =
+            client.accept(409, "no\u{1b}[2J\u{9b}1m\u{202e}\n", "/admin/hubs/chat").expect_err("409").to_string();
+        assert!(refused.contains("(409): no") && !refused.contains(crate::one_line::is_active), "{refused}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use hubgate_plugin_host::{MAX_COMPONENT_BYTES, RegularFile};
 
-use super::admin_client::{AdminClient, AdminOptions, percent_encode};
+use super::admin_client::{AdminClient, AdminOptions, NoAnswer, percent_encode};
 use super::plugin_build::{self, Language};
 use super::plugin_check;
 use super::plugin_new::{self, Kind};
@@ -80,7 +80,7 @@ pub(crate) enum Command {
     },
 }
 
-/// How long the gateway may take to try a component: compilers take seconds, minutes for large ones.
+/// How long the gateway may take to try a component, or to load one again: compilers take seconds, minutes for large ones.
 const SWAP_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What to do with a new project.
@@ -155,7 +155,7 @@ fn swap(name: &str, file: &Path, gateway: &AdminOptions, json: bool) -> Result<(
         .map_err(|error| Failure::Usage(anyhow!(error).context(format!("{}: cannot be read", file.display()))))?;
     let client = AdminClient::new(gateway)?.with_patience(SWAP_PATIENCE);
     let path = format!("/admin/plugins/{}/swap", percent_encode(name));
-    let status = client.post_component(&path, &component.bytes)?;
+    let status = client.post_component(&path, &component.bytes).map_err(|error| unless_answered(error, "swapped"))?;
     match json {
         true => print(status),
         false => {
@@ -165,9 +165,20 @@ fn swap(name: &str, file: &Path, gateway: &AdminOptions, json: bool) -> Result<(
     }
 }
 
+/// Says that nothing is known of a change whose answer has not come.
+fn unless_answered(error: anyhow::Error, change: &str) -> anyhow::Error {
+    match error.is::<NoAnswer>() {
+        true => error
+            .context(format!("it is not known whether the plugin was {change}: `hubgate plugin ls` tells what serves")),
+        false => error,
+    }
+}
+
 fn roll_back(name: &str, gateway: &AdminOptions, json: bool) -> Result<(), Failure> {
     let name_in_path = percent_encode(name);
-    let status = AdminClient::new(gateway)?.post(&format!("/admin/plugins/{name_in_path}/rollback"))?;
+    let client = AdminClient::new(gateway)?.with_patience(SWAP_PATIENCE);
+    let status = client.post(&format!("/admin/plugins/{name_in_path}/rollback"));
+    let status = status.map_err(|error| unless_answered(error, "rolled back"))?;
     match json {
         true => print(status),
         false => {
