@@ -77,7 +77,8 @@ async fn the_table_of_metrics_has_what_a_gateway_tells_and_nothing_else() {
     // One of a cluster gets no certificates by itself; and who has no collector tells nothing of it.
     let certified = Gateway::serve().with(
         "server.tls.acme = { directory = 'https://127.0.0.1:1/dir', email = 'ops@example.com', domains = ['chat.example.com'] }\n\
-         telemetry.otlp = 'http://127.0.0.1:1'",
+         telemetry.otlp = 'http://127.0.0.1:1'\n\
+         telemetry.resource-logs.file = 'resource.log'",
     );
     let told = format!("{told}{}", metrics_of(&certified.start().await).await);
     let rows = table();

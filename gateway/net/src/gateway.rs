@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use crate::cluster::Cluster;
 use crate::key_fetching;
 use crate::listeners::{Descriptors, Listener, ListeningSocket};
 use crate::orders::OperatorOrder;
-use crate::settings::{Drain, Settings};
+use crate::resource_log::ResourceLog;
+use crate::settings::{Drain, ResourceLogSettings, Settings};
 use crate::shards::Shards;
 use crate::shared::Shared;
 use crate::tasks::{self, Caught, Panicked};
@@ -32,6 +34,8 @@ use crate::watchdog;
 /// The keys of the listeners' addresses.
 const LISTEN: &str = "server.listen";
 const ADMIN_LISTEN: &str = "admin.listen";
+/// The key of the file of resource logs.
+const RESOURCE_LOG: &str = "telemetry.resource-logs.file";
 /// How long the process may take to end once its clients have had their time to leave.
 const END_LIMIT: Duration = Duration::from_secs(15);
 
@@ -42,6 +46,8 @@ pub enum StartError {
     Listen { key: &'static str, address: SocketAddr, source: io::Error },
     #[error("{key}: the socket that the service manager has passed is not a listening TCP socket: {source}")]
     Inherited { key: &'static str, source: io::Error },
+    #[error("telemetry.resource-logs.file = \"{}\": cannot write there: {source}", .file.display())]
+    ResourceLog { file: PathBuf, source: io::Error },
     #[error("cannot start a worker thread: {0}")]
     Thread(#[from] io::Error),
 }
@@ -51,6 +57,7 @@ impl StartError {
     pub fn key(&self) -> Option<&'static str> {
         match self {
             StartError::Listen { key, .. } | StartError::Inherited { key, .. } => Some(key),
+            StartError::ResourceLog { .. } => Some(RESOURCE_LOG),
             StartError::Thread(_) => None,
         }
     }
@@ -193,7 +200,10 @@ impl Gateway {
         let mut acme = Acme::default();
         let settings = acme.serving(settings.listening_at(listen));
         let (telemetry, spans) = Telemetry::new(settings.telemetry.as_ref());
-        let shared = Shared::new(settings, (link, telemetry), admin_address, Arc::new(vitals), registry, acme.status());
+        let resource_log = settings.resource_log.as_ref().map(start_resource_log).transpose()?;
+        let mut shared =
+            Shared::new(settings, (link, telemetry), admin_address, Arc::new(vitals), registry, acme.status());
+        shared.resource_log = resource_log;
         let descriptors = Descriptors::new(max_descriptors);
         Ok(Gateway { shared: Arc::new(shared), plugins, acme, cluster, spans, listener, listen, admin, descriptors })
     }
@@ -319,6 +329,9 @@ impl Gateway {
         if let Some(exporting) = exporting {
             exporting.end().await;
         }
+        if let Some(log) = &self.shared.resource_log {
+            log.end();
+        }
         self.plugins.stop();
         match (vitals.failure(), stuck.is_empty()) {
             (Some(what), _) => Err(RunError::Failed(what.to_owned())),
@@ -326,6 +339,13 @@ impl Gateway {
             (None, true) => Ok(()),
         }
     }
+}
+
+fn start_resource_log(settings: &ResourceLogSettings) -> Result<Arc<ResourceLog>, StartError> {
+    let failed = |source| StartError::ResourceLog { file: settings.file.clone(), source };
+    let (log, write) = ResourceLog::open(settings).map_err(failed)?;
+    tasks::start_thread("hubgate-resource-log", write)?;
+    Ok(log)
 }
 
 /// Until clients are to be sent away: for a while before, load balancers learn that the gateway wants no more. Gives how the

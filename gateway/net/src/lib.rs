@@ -46,6 +46,7 @@ mod received;
 mod recipients;
 mod refusal;
 mod refusal_log;
+mod resource_log;
 mod retries;
 pub mod settings;
 mod shard;

@@ -19,6 +19,7 @@ use crate::certificate_status::CertificateStatus;
 use crate::cluster_link::ClusterStatus;
 use crate::network_rules::RequestKind;
 use crate::peer_task::PeerTask;
+use crate::resource_log::ResourceLog;
 use crate::slow::SlowReason;
 use crate::telemetry::SpanCounts;
 
@@ -308,7 +309,7 @@ impl Metrics {
 
     /// All metrics as text: `status` is what all shards know, `directory` what they know together, `cluster` how the cluster is, if the
     /// gateway is one of several, `certificate` how that is which the gateway gets for itself, `spans`
-    /// what became of those for a collector, if there is one.
+    /// what became of those for a collector, and `resource_log` what is written there, if there are these.
     pub(crate) fn encode(
         &self,
         status: ShardStatus,
@@ -316,6 +317,7 @@ impl Metrics {
         cluster: Option<&ClusterStatus>,
         certificate: Option<&CertificateStatus>,
         spans: Option<&SpanCounts>,
+        resource_log: Option<&ResourceLog>,
     ) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
@@ -329,6 +331,9 @@ impl Metrics {
         }
         if let Some(spans) = spans {
             encode_registry(&mut text, &spans.metrics())?;
+        }
+        if let Some(log) = resource_log {
+            encode_registry(&mut text, &log.metrics())?;
         }
         encode_eof(&mut text)?;
         Ok(text)

@@ -143,7 +143,9 @@ impl<'a> HubAccess<'a> {
 
     /// The same; gives how many connections of all shards it has reached, after filters.
     pub(crate) async fn send_and_count(&self, to: Target, message: Outgoing, except: Except) -> Result<usize, Refusal> {
-        let recipients = Recipients::of(&self.shard.shared().telemetry, self.hub, &to, self.mark.as_ref());
+        let shared = self.shard.shared();
+        let log = shared.message_log();
+        let recipients = Recipients::of((&shared.telemetry, log), self.hub, &to, self.mark.as_ref());
         let message = message.counted(recipients.clone());
         self.change(Action::Send { to, message, except }).await?;
         Ok(recipients.count())

@@ -8,6 +8,7 @@ use hubgate_core::id::HubName;
 use hubgate_core::reach::{Reach, SendLog};
 use hubgate_core::trace::TraceMark;
 
+use crate::resource_log::ResourceLog;
 use crate::telemetry::{Span, SpanKind, Telemetry};
 
 /// The recipients of one send. Dropped once all shards have sent; the log is told then.
@@ -18,13 +19,20 @@ pub(crate) struct Recipients {
     count: AtomicUsize,
     /// Of the send, for those who follow what has brought it about, and for those who follow its target.
     spans: Vec<Arc<Span>>,
+    /// Where it is told beside the gateway's own log.
+    log: Option<Arc<ResourceLog>>,
 }
 
 impl Recipients {
     /// Of a send for the message with this mark, if that is followed.
-    pub(crate) fn of(telemetry: &Telemetry, hub: &HubName, to: &Target, mark: Option<&TraceMark>) -> Arc<Recipients> {
+    pub(crate) fn of(
+        (telemetry, log): (&Telemetry, Option<&Arc<ResourceLog>>),
+        hub: &HubName,
+        to: &Target,
+        mark: Option<&TraceMark>,
+    ) -> Arc<Recipients> {
         let spans = spans_of(telemetry, hub, to, mark);
-        Arc::new(Recipients { hub: hub.clone(), to: to.clone(), count: AtomicUsize::new(0), spans })
+        Arc::new(Recipients { hub: hub.clone(), to: to.clone(), count: AtomicUsize::new(0), spans, log: log.cloned() })
     }
 
     /// How many there are so far.
@@ -49,6 +57,9 @@ impl Drop for Recipients {
         let (kind, name) = described(&self.to);
         for span in &self.spans {
             span.number("hubgate.recipients", self.count());
+        }
+        if let Some(log) = &self.log {
+            log.sent(&self.hub, (kind, name), self.count());
         }
         tracing::debug!(hub = %self.hub, to = kind, name, recipients = self.count(), "sent");
     }
@@ -84,13 +95,18 @@ fn spans_of(telemetry: &Telemetry, hub: &HubName, to: &Target, mark: Option<&Tra
     spans
 }
 
-/// Tells the log of all sends where it takes such lines, and those who follow messages of what these send.
+/// Tells the logs of all sends where they take such lines, and those who follow messages of what these send.
 #[derive(Debug)]
-pub(crate) struct SentLines(pub(crate) Arc<Telemetry>);
+pub(crate) struct SentLines {
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// The resource log, if it has messages.
+    pub(crate) log: Option<Arc<ResourceLog>>,
+}
 
 impl SendLog for SentLines {
     fn begin(&self, hub: &HubName, to: &Target, mark: Option<&TraceMark>) -> Option<Arc<dyn Reach>> {
-        let is_wanted = mark.is_some() || self.0.is_watched() || tracing::enabled!(tracing::Level::DEBUG);
-        is_wanted.then(|| Recipients::of(&self.0, hub, to, mark) as Arc<dyn Reach>)
+        let is_told = self.log.is_some() || self.telemetry.is_watched();
+        let is_wanted = mark.is_some() || is_told || tracing::enabled!(tracing::Level::DEBUG);
+        is_wanted.then(|| Recipients::of((&self.telemetry, self.log.as_ref()), hub, to, mark) as Arc<dyn Reach>)
     }
 }

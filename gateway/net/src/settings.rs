@@ -2,6 +2,7 @@
 
 mod acme;
 mod cluster;
+mod resource_log;
 mod telemetry;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ pub use self::cluster::{
     ClientCertificate, ClusterSettings, InvalidCredentials, InvalidNatsUrl, LARGEST_MESSAGE, NatsSignIn, NatsTls,
     NatsUrl, Secret,
 };
+pub use self::resource_log::{LogCategory, ResourceLogSettings};
 pub use self::telemetry::{InvalidOtlpUrl, OtlpUrl, TelemetrySettings};
 pub use crate::network_rules::{NetworkRule, NetworkRules, RequestKind, RuleAction, rule_key};
 pub use crate::origins::{CorsOrigins, InvalidOrigin, OriginPattern};
@@ -62,6 +64,8 @@ pub struct Settings {
     pub cluster: Option<ClusterSettings>,
     /// None: nothing is traced, and metrics are only there for whoever asks.
     pub telemetry: Option<TelemetrySettings>,
+    /// None: there is no such log.
+    pub resource_log: Option<ResourceLogSettings>,
     /// What is served beside the protocol's paths.
     pub pages: Pages,
     pub core: Arc<hubgate_core::settings::Settings>,
@@ -328,6 +332,7 @@ pub(crate) mod tests {
             },
             cluster: None,
             telemetry: None,
+            resource_log: None,
             pages: Pages::None,
             core: Arc::new(core),
         }

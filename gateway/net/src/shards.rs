@@ -134,7 +134,8 @@ impl Shards {
         let has_own_certificate = shared.settings().acme.is_some();
         let certificate = has_own_certificate.then_some(&*shared.certificate);
         let spans = shared.telemetry.export().map(|export| export.counts());
-        shared.metrics.encode(statuses, &shared.directory, cluster.as_deref(), certificate, spans)
+        let log = shared.resource_log.as_deref();
+        shared.metrics.encode(statuses, &shared.directory, cluster.as_deref(), certificate, spans, log)
     }
 
     /// Sends all clients away, and waits until they are gone.

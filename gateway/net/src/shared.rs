@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
+use hubgate_core::follower::Follower;
 use hubgate_core::time::Millis;
 use hubgate_core::{Directory, HashSeed};
 use hubgate_wire::token::AccessKey;
@@ -21,7 +22,8 @@ use crate::outboxes::Outboxes;
 use crate::provider_keys::ProviderKeys;
 use crate::refusal::Refusal;
 use crate::refusal_log::{Overdue, RefusalLog};
-use crate::settings::Settings;
+use crate::resource_log::{Hearing, ResourceLog};
+use crate::settings::{LogCategory, Settings};
 use crate::telemetry::Telemetry;
 use crate::vitals::Vitals;
 
@@ -44,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) outboxes: Arc<Outboxes>,
     pub(crate) metrics: Metrics,
     pub(crate) telemetry: Arc<Telemetry>,
+    /// None: nothing is told of connections, messages and requests.
+    pub(crate) resource_log: Option<Arc<ResourceLog>>,
     pub(crate) refusal_log: RefusalLog,
     pub(crate) provider_keys: ProviderKeys,
     /// Of the one that the gateway gets for itself, if it does.
@@ -80,6 +84,7 @@ impl Shared {
             hash_seed,
             metrics: Metrics::new(registry),
             telemetry: Arc::new(telemetry),
+            resource_log: None,
             refusal_log: RefusalLog::default(),
             provider_keys: ProviderKeys::default(),
             certificate,
@@ -108,6 +113,16 @@ impl Shared {
     /// Whether tokens may be about that were signed with a key of the gateway which is none of its own any more.
     pub(crate) fn has_lost_keys(&self) -> bool {
         self.has_lost_keys.load(Ordering::Relaxed)
+    }
+
+    /// The resource log, if it has messages.
+    pub(crate) fn message_log(&self) -> Option<&Arc<ResourceLog>> {
+        self.resource_log.as_ref().filter(|log| log.wants(LogCategory::Messaging))
+    }
+
+    /// Who hears what clients say, and decides which messages are followed, if anybody does now.
+    pub(crate) fn follower(&self) -> Option<Arc<dyn Follower>> {
+        Hearing::before(self.telemetry.follower(), self.message_log())
     }
 
     /// Tells what was counted of refusals whose causes do not come again. To be called every now and then.

@@ -39,18 +39,17 @@ pub(crate) async fn serve_client(shard: ShardHandle, stream: UpgradedStream, unr
     // The place is given up when the transport has ended.
     let (transport, reconnect, log, _place) = match entrant {
         Entrant::New(NewEntrant { client, lives_at: _, place, claimed }) => {
-            let (reconnect, log, place) = (client.reconnect, ClientLog::opened(&client), Rc::new(place));
-            let transport = shard.client_opened(client, link, place.clone());
+            let (reconnect, place) = (client.reconnect, Rc::new(place));
+            let (transport, log) = shard.client_opened(client, link, place.clone());
             if let Some(claimed) = claimed {
                 claimed.transport_opened();
             }
             (transport, reconnect, log, place)
         }
         Entrant::Returning(ReturningClient { hub, client, lives_at: _, to }) => {
-            let id = client.id;
             // It may have ended since its request was granted: then nobody has its place.
-            let Some((transport, place)) = shard.client_resumed(client, link, to) else { return };
-            (transport, Reconnect::Stateful, ClientLog::returned(hub, id), place)
+            let Some((transport, place, log)) = shard.client_resumed(hub, client, link, to) else { return };
+            (transport, Reconnect::Stateful, log, place)
         }
     };
     let (cause, slow) =
@@ -69,8 +68,13 @@ pub(crate) async fn serve_server(
     let (read, socket) = open(&shard, stream, &server.hub, Receiver::HubServer);
     let (hub, name) = (server.hub.clone(), server.server.clone());
     tracing::info!(%hub, server = %name, "a hub server's connection is open");
+    let resource_log = shard.shared().resource_log.clone();
     let id = shard.server_opened(server, socket.clone());
+    let visitor = resource_log.and_then(|log| log.hub_server(&hub, &name, id));
     let (cause, slow) = serve(shard, Owner::Server(id), None, read, socket, unread).await;
+    if let Some(visitor) = visitor {
+        visitor.ended(cause, slow);
+    }
     let limit = slow.map(SlowReason::key);
     tracing::info!(%hub, server = %name, cause = cause.name(), limit, "a hub server's connection ended");
 }

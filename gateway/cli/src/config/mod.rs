@@ -334,6 +334,7 @@ fn net_settings(
         },
         cluster: file.cluster.as_ref().and_then(|cluster| cluster::settings(cluster, problems)),
         telemetry: telemetry::settings(&file.telemetry, problems),
+        resource_log: telemetry::resource_log(&file.telemetry.resource_logs, problems),
         pages: net::Pages::None,
         core: Arc::new(core),
     }

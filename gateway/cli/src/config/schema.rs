@@ -10,7 +10,7 @@ use hubgate_core::mode::Mode;
 use hubgate_core::settings::{ClaimNames, ConnectFailure};
 use hubgate_core::stream::StreamBounds;
 use hubgate_net::KeyUrl;
-use hubgate_net::settings::{DirectoryUrl, DomainName, NatsUrl, OtlpUrl, RequestKind, RuleAction};
+use hubgate_net::settings::{DirectoryUrl, DomainName, LogCategory, NatsUrl, OtlpUrl, RequestKind, RuleAction};
 use hubgate_plugin_host::{Budgets, Payloads, Rollback, StateScope};
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::webhook::UrlTemplate;
@@ -336,7 +336,7 @@ table! {
 }
 
 table! {
-    /// Only with a collector.
+    /// The keys but those of the tables within count only with a collector.
     Telemetry {
         otlp: Option<OtlpUrl> = None, restart();
         headers_file: Option<PathBuf> = None, restart();
@@ -344,6 +344,15 @@ table! {
         /// As the environment says, if it is not set.
         service_name: Option<String> = None, restart();
         metrics_interval: Span = seconds(60), restart();
+        [resource_logs]: ResourceLogs;
+    }
+}
+
+table! {
+    /// Only with a file.
+    ResourceLogs {
+        file: Option<PathBuf> = None, restart();
+        categories: Vec<LogCategory> = LogCategory::ALL.to_vec(), restart();
     }
 }
 
@@ -352,6 +361,11 @@ words! {
     Category { Category::Connections = "connections", Category::Messages = "messages", Category::Any = "*", }
     ConnectFailure { ConnectFailure::Close = "close", ConnectFailure::Log = "log", }
     ClaimNames { ClaimNames::Token = "token", ClaimNames::Dotnet = "dotnet", }
+    LogCategory {
+        LogCategory::Connectivity = "connectivity",
+        LogCategory::Messaging = "messaging",
+        LogCategory::HttpRequests = "http-requests",
+    }
     RuleAction { RuleAction::Allow = "allow", RuleAction::Deny = "deny", }
     RequestKind {
         RequestKind::Client = "client",

@@ -69,7 +69,8 @@ pub(super) fn settle(file: &mut File, origins: &mut Origins, folder: &Path) {
     for path in of_server
         .into_iter()
         .chain(of_acme)
-        .chain([&mut file.admin.token_file, &mut file.admin.read_token_file, &mut telemetry.headers_file])
+        .chain([&mut file.admin.token_file, &mut file.admin.read_token_file])
+        .chain([&mut telemetry.headers_file, &mut telemetry.resource_logs.file])
         .chain(of_plugins)
         .chain(of_cluster)
         .flatten()

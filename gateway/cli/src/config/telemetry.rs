@@ -1,19 +1,20 @@
-//! `[telemetry]` for those who have a collector.
+//! `[telemetry]`: for those who have a collector, and the resource logs.
 
 use std::path::Path;
 use std::time::Duration;
 
-use hubgate_net::settings::{HeaderName, HeaderValue, TelemetrySettings};
+use hubgate_net::settings::{HeaderName, HeaderValue, ResourceLogSettings, TelemetrySettings};
 
 use super::Warning;
 use super::origins::{Origin, Origins};
 use super::problem::{Problem, Problems};
-use super::schema::Telemetry;
+use super::schema::{ResourceLogs, Telemetry};
 use super::secrets;
 
 const HEADERS_FILE: &str = "telemetry.headers-file";
 const SERVICE_NAME: &str = "telemetry.service-name";
 const METRICS_INTERVAL: &str = "telemetry.metrics-interval";
+const CATEGORIES: &str = "telemetry.resource-logs.categories";
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// Keys that say how telemetry is exported, if it is.
 const KEYS: [&str; 4] = [HEADERS_FILE, "telemetry.sample-ratio", SERVICE_NAME, METRICS_INTERVAL];
@@ -39,6 +40,15 @@ pub(super) fn settings(telemetry: &Telemetry, problems: &mut Problems) -> Option
     })
 }
 
+/// None without a file.
+pub(super) fn resource_log(logs: &ResourceLogs, problems: &mut Problems) -> Option<ResourceLogSettings> {
+    let file = logs.file.clone()?;
+    if logs.categories.is_empty() {
+        problems.push(CATEGORIES, "names no category: leave it out for all of them");
+    }
+    Some(ResourceLogSettings { file, categories: logs.categories.clone() })
+}
+
 /// A `name: value` on each line. No line is repeated: it may be a secret.
 fn headers(file: &Path) -> Result<Vec<(HeaderName, HeaderValue)>, Problem> {
     let text = secrets::secret_in(HEADERS_FILE, file)?;
@@ -60,12 +70,15 @@ fn read_header(line: &str) -> Option<(HeaderName, HeaderValue)> {
     Some((name.trim().parse().ok()?, value))
 }
 
-/// Keys without a collector.
-pub(super) fn without_effect(telemetry: &Telemetry, origins: &Origins) -> Option<Warning> {
-    let set = KEYS.into_iter().find(|key| matches!(origins.of(key), Origin::Line(_)));
-    let key = set.filter(|_| telemetry.otlp.is_none())?;
-    let text = "has no effect: `telemetry.otlp` names no collector".to_owned();
-    Some(Warning { key: key.to_owned(), text })
+/// Keys without a collector, or without a file of resource logs.
+pub(super) fn without_effect(telemetry: &Telemetry, origins: &Origins) -> impl Iterator<Item = Warning> {
+    let is_set = |key: &&str| matches!(origins.of(key), Origin::Line(_));
+    let of_collector = KEYS.into_iter().find(is_set).filter(|_| telemetry.otlp.is_none());
+    let of_collector = of_collector.map(|key| (key, "has no effect: `telemetry.otlp` names no collector"));
+    let of_log = Some(CATEGORIES).filter(is_set).filter(|_| telemetry.resource_logs.file.is_none());
+    let of_log = of_log.map(|key| (key, "has no effect: `telemetry.resource-logs` names no file"));
+    let warning = |(key, text): (&str, &str)| Warning { key: key.to_owned(), text: text.to_owned() };
+    of_collector.into_iter().chain(of_log).map(warning)
 }
 
 #[cfg(test)]
@@ -111,6 +124,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_what_resource_logs_need() {
+        assert_eq!(load("").expect("valid").net.resource_log, None);
+        let config = load("telemetry.resource-logs.file = 'log'").expect("valid");
+        let log = config.net.resource_log.as_ref().expect("it is configured");
+        assert!(log.file.is_absolute(), "{log:?}");
+        assert_eq!(log.categories.len(), 3, "{log:?}");
+        assert_eq!(warned(&config).count(), 0);
+        let config = load("telemetry.resource-logs.categories = ['messaging']").expect("valid");
+        assert_eq!(warned(&config).collect::<Vec<_>>(), ["telemetry.resource-logs.categories"]);
+    }
+
+    #[test]
     fn what_cannot_stay_is_named_by_its_key() {
         let one = "telemetry.otlp = 'http://127.0.0.1:4318'";
         for (text, expected) in [
@@ -121,6 +146,11 @@ mod tests {
             ("telemetry.sample-ratio = nan", "is not a number from 0 to 1"),
             (&format!("{one}\ntelemetry.service-name = ' '"), "telemetry.service-name: must not be empty"),
             (&format!("{one}\ntelemetry.metrics-interval = '10ms'"), "telemetry.metrics-interval: is less than \"1s\""),
+            (
+                "telemetry.resource-logs = { file = 'a', categories = [] }",
+                "telemetry.resource-logs.categories: names no category",
+            ),
+            ("telemetry.resource-logs = { file = 'a', categories = ['b'] }", "telemetry.resource-logs.categories"),
             (&format!("{one}\ntelemetry.headers-file = 'gone'"), "telemetry.headers-file: cannot read"),
             (&format!("{one}\ntelemetry.headers-file = 'broken'"), "broken, line 2: is not a header"),
         ] {

@@ -47,6 +47,7 @@ pub(crate) const PAGES: &[(&str, &str, &[u8])] = &[
     document!("plugins.md"),
     document!("proxy.md"),
     document!("ready-made-hubs.md"),
+    document!("resource-logs.md"),
     document!("rest-api.md"),
     document!("runbooks.md"),
     document!("scaling.md"),

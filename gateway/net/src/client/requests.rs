@@ -19,7 +19,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{long_polling, server_sent_events};
 use crate::admission::{ClientPlace, Visitor};
-use crate::client_log::ClientLog;
 use crate::client_request::{
     ClientRequest, LONGEST_WAIT, Poll, PollAnswer, PostTurn, Posted, TokenTimes, TransportRequest,
 };
@@ -298,8 +297,7 @@ impl HttpClients {
         let FirstTransport { id, early } = self.shard.tokens().claim_first(token, &hub, client.kind)?;
         let (token_of, transport, reconnect) = (Some(token), client.kind, Reconnect::No);
         let new = NewClient { hub, id, token: token_of, transport, identity, times, reconnect };
-        let log = ClientLog::opened(&new);
-        let transport = self.shard.client_opened(new, ClientLink::Http(client.clone()), place.clone());
+        let (transport, log) = self.shard.client_opened(new, ClientLink::Http(client.clone()), place.clone());
         client.transport.set(Some(transport));
         client.log.set(log).expect("it opens once");
         self.by_token.borrow_mut().insert(token, client.clone());

@@ -198,7 +198,8 @@ async fn a_panic_over_what_a_client_says_closes_this_client_alone() {
         other.call().await;
         let (answer, _other) = other.until("\u{1e}").await;
         assert!(answer.contains("\"invocationId\":\"7\""), "{answer}");
-        let metrics = shared.metrics.encode(Default::default(), &shared.directory, None, None, None).expect("a text");
+        let metrics =
+            shared.metrics.encode(Default::default(), &shared.directory, None, None, None, None).expect("a text");
         let counted = format!("hubgate_task_panics_total{{task=\"connection\"}} {}", 2 * MOST_CLIENTS);
         assert!(metrics.contains(&counted), "{metrics}");
     });

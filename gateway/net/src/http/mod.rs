@@ -29,6 +29,7 @@ mod route;
 mod server;
 mod service;
 mod tokens;
+mod told;
 mod transport;
 mod upgrade;
 mod way;

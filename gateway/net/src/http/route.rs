@@ -15,7 +15,8 @@ use super::doors::{Door, HubIn};
 use super::forwarded::path_below;
 use super::query::Query;
 use super::{
-    Service, Upgrade, cors, doors, head, host, negotiate, network, pages, refresh, refused, rest, server, transport,
+    Service, Upgrade, cors, doors, head, host, negotiate, network, pages, refresh, refused, rest, server, told,
+    transport,
 };
 use crate::network_rules::RequestKind;
 use crate::refusal::Refusal;
@@ -31,8 +32,12 @@ pub(crate) async fn route(
 ) -> Answer {
     let (request, incoming) = request.into_parts();
     let mut body = RequestBody::new(incoming, &request.headers);
+    let told = told::Told::begin(service, &request);
     let answer = answer(service, &request, &mut body, remote, upgraded).await;
     body.discard(service);
+    if let Some(told) = told {
+        told.answered(service, &request, remote, answer.status());
+    }
     answer
 }
 

@@ -13,6 +13,7 @@ use crate::admission::ClientPlace;
 use crate::client_log::ClientLog;
 use crate::links::{ClientLink, WebSocket};
 use crate::outbox::{Mark, Sharing};
+use crate::resource_log::Visitor;
 use crate::settings::Limits;
 
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(super) struct Connections {
     places: RefCell<HashMap<ConnectionId, Rc<ClientPlace>, foldhash::fast::RandomState>>,
     /// Of clients that have lost their transports and may come back.
     waiting: RefCell<HashMap<ConnectionId, ClientLog, foldhash::fast::RandomState>>,
+    /// What the resource log is told of clients with their end, where it is told of them.
+    visitors: RefCell<HashMap<ConnectionId, Rc<Visitor>, foldhash::fast::RandomState>>,
     /// The sockets of hub servers.
     servers: RefCell<HashMap<ServerConnectionId, Rc<WebSocket>>>,
     /// `server.limits.outbox`, in bytes.
@@ -37,6 +40,7 @@ impl Connections {
             links: RefCell::default(),
             places: RefCell::default(),
             waiting: RefCell::default(),
+            visitors: RefCell::default(),
             servers: RefCell::default(),
             outbox_limit: Cell::default(),
             server_outbox_limit: Cell::default(),
@@ -56,8 +60,12 @@ impl Connections {
         transport: TransportKey,
         link: ClientLink,
         place: Rc<ClientPlace>,
+        visitor: Option<&Rc<Visitor>>,
     ) {
         self.attach(transport, link);
+        if let Some(visitor) = visitor {
+            self.visitors.borrow_mut().insert(client, visitor.clone());
+        }
         self.places.borrow_mut().insert(client, place);
     }
 
@@ -88,6 +96,7 @@ impl Connections {
     /// The core has forgotten the client.
     pub(super) fn client_forgotten(&self, client: ConnectionId) {
         self.places.borrow_mut().remove(&client);
+        self.visitors.borrow_mut().remove(&client);
     }
 
     /// A client has ended that had no transport.
@@ -100,6 +109,10 @@ impl Connections {
     /// The place of a client that the core has not forgotten.
     pub(super) fn place(&self, client: ConnectionId) -> Option<Rc<ClientPlace>> {
         self.places.borrow().get(&client).cloned()
+    }
+
+    pub(super) fn visitor(&self, client: ConnectionId) -> Option<Rc<Visitor>> {
+        self.visitors.borrow().get(&client).cloned()
     }
 
     pub(super) fn link(&self, transport: TransportKey) -> Option<ClientLink> {

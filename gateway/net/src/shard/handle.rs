@@ -99,11 +99,17 @@ impl ShardHandle {
 impl ShardHandle {
     /// A client's transport is open. Its place is given up when its transport has dropped it and the core has forgotten the
     /// client, whichever comes last.
-    pub(crate) fn client_opened(&self, client: NewClient, link: ClientLink, place: Rc<ClientPlace>) -> TransportKey {
+    pub(crate) fn client_opened(
+        &self,
+        client: NewClient,
+        link: ClientLink,
+        place: Rc<ClientPlace>,
+    ) -> (TransportKey, ClientLog) {
+        let log = ClientLog::opened(&client, self.0.shared.resource_log.as_ref());
         let transport = self.0.core.borrow().next_transport();
-        self.0.connections.client_opened(client.id, transport, link, place);
+        self.0.connections.client_opened(client.id, transport, link, place, log.visitor());
         self.0.feed(Input::ClientOpened { transport, client: Box::new(client) });
-        transport
+        (transport, log)
     }
 
     /// Acts on some messages of a client, and takes them off the front of `bytes`; what is left when the client is not read is to come
@@ -133,13 +139,15 @@ impl ShardHandle {
     /// [granted](Tokens::may_resume).
     pub(crate) fn client_resumed(
         &self,
+        hub: HubName,
         client: ResumedClient,
         link: ClientLink,
         to: Move,
-    ) -> Option<(TransportKey, Rc<ClientPlace>)> {
+    ) -> Option<(TransportKey, Rc<ClientPlace>, ClientLog)> {
         let (core, connections) = (&self.0.core, &self.0.connections);
         let place = connections.place(client.id)?;
         let (id, transport) = (client.id, core.borrow().next_transport());
+        let visitor = connections.visitor(id);
         connections.attach(transport, link);
         self.0.feed(Input::ClientResumed { transport, client });
         // Also for one whose end the same turn has brought, which it is to be told.
@@ -147,7 +155,7 @@ impl ShardHandle {
         if carries {
             connections.client_waits_no_more(id);
             place.move_to(to);
-            return Some((transport, place));
+            return Some((transport, place, ClientLog::returned(hub, id, visitor)));
         }
         connections.client_gone(transport);
         None
@@ -325,7 +333,7 @@ impl ShardHandle {
 
     /// Follows the messages that somebody wants to be told of now.
     pub(crate) fn follow_messages(&self) {
-        self.0.core.borrow_mut().follow_messages(self.0.shared.telemetry.follower());
+        self.0.core.borrow_mut().follow_messages(self.0.shared.follower());
     }
 
     /// Asks clients and hub servers to leave: once, or again those that have come meanwhile.

@@ -80,8 +80,9 @@ pub(crate) fn start(
     let neighbours = Neighbours::new(ShardAddress { node, shard: index }, inboxes.len() as u16);
     let (directory, hash_seed) = (shared.directory.clone(), shared.hash_seed.clone());
     let mut core = Shard::new(neighbours.clone(), settings.core.clone(), directory, plugins.halves(), hash_seed);
-    core.log_sends(Arc::new(SentLines(shared.telemetry.clone())));
-    core.follow_messages(shared.telemetry.follower());
+    let log = shared.message_log().cloned();
+    core.log_sends(Arc::new(SentLines { telemetry: shared.telemetry.clone(), log }));
+    core.follow_messages(shared.follower());
     core.handle(Input::TimeOfDay(unix_milliseconds()), shared.now(), &mut Vec::new());
     let tasks = ShardTasks::new(index, shared.clone());
     let (releases, released) = mpsc::unbounded_channel();
