@@ -25,6 +25,7 @@ pub(crate) const PAGES: &[(&str, &str, &[u8])] = &[
     document!("cluster.md"),
     document!("compatibility.md"),
     document!("configuration.md"),
+    document!("console.md"),
     document!("deploy.md"),
     document!("errors.md"),
     document!("filters.md"),

@@ -3,6 +3,7 @@
 mod access;
 mod body;
 mod clients;
+mod console;
 mod hub_settings;
 mod hubs;
 mod listener;
@@ -80,6 +81,9 @@ impl Admin {
         if !access::is_for_us(self, &request) {
             let why = "The Host of the request is not this listener's: add it to `admin.hosts` if it should be.";
             return Err(Denial::new(StatusCode::FORBIDDEN, why));
+        }
+        if let Some(answer) = console::answer(&request, &self.shared.settings().endpoints) {
+            return answer.map(|answer| Reply::Page(Box::new(answer)));
         }
         let uri = request.uri().clone();
         let found = operations::find(request.method(), uri.path());

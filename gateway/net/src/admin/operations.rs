@@ -311,7 +311,7 @@ pub(super) fn find<'p>(method: &Method, path: &'p str) -> Found<'p> {
 pub(super) fn listed() -> String {
     let mut rows: Vec<String> = OPERATIONS.iter().map(|row| format!("{} {}", row.method, row.path)).collect();
     let last = rows.pop().unwrap_or_default();
-    format!("Nothing is here. Operators have {}, and {last}.", rows.join(", "))
+    format!("Nothing is here. Operators have the console at /, {}, and {last}.", rows.join(", "))
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub(super) enum Reply {
     Text(StatusCode, &'static str),
     /// Server-sent events, as they come.
     Events(mpsc::Receiver<Bytes>),
+    /// Of the console.
+    Page(Box<Answer>),
     /// Of a change, with what the log tells of it: the JSON may have secrets.
     Changed(Value, String),
 }
@@ -80,6 +82,7 @@ impl From<Reply> for Answer {
             }
             Reply::Text(status, told) => text(status, told),
             Reply::Events(received) => events(received),
+            Reply::Page(answer) => *answer,
             Reply::Metrics(metrics) => {
                 with_type(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics)
             }
@@ -96,7 +99,9 @@ pub(super) fn log_change(
 ) {
     let (status, told) = match outcome {
         Ok(Reply::Changed(_, told)) => (StatusCode::OK, told.as_str()),
-        Ok(Reply::Json(_) | Reply::Metrics(_) | Reply::Text(..) | Reply::Events(_)) => (StatusCode::OK, ""),
+        Ok(Reply::Json(_) | Reply::Metrics(_) | Reply::Text(..) | Reply::Page(_) | Reply::Events(_)) => {
+            (StatusCode::OK, "")
+        }
         Err(denial) => (denial.status, denial.text.as_str()),
     };
     let shorten = |text: &'_ str| text[..text.floor_char_boundary(LONGEST_TOLD)].to_owned();

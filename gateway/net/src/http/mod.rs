@@ -62,7 +62,7 @@ use crate::upgraded::UpgradedStream;
 use crate::websocket;
 use persistence::Rest;
 
-pub(crate) use answer::{Answer, events, refuse, text, with_type};
+pub(crate) use answer::{Answer, empty, events, refuse, text, with_type};
 pub(crate) use authorization::bearer_token;
 pub use client_token::check_claim_name;
 pub(crate) use doors::name_in;
