@@ -4,11 +4,13 @@ use http::Method;
 use hubgate_tests::Gateway;
 use hubgate_tests::gateway::Setup;
 use hubgate_tests::http::{Answer, Request};
+use serde_json::json;
 
 const READ_TOKEN: &str = "a-token-that-may-only-read";
 
 /// What operators may read without secrets.
-const READ: [&str; 5] = ["/metrics", "/admin/plugins", "/admin/hubs", "/admin/hubs/probe", "/admin/connections"];
+const READ: [&str; 6] =
+    ["/metrics", "/admin/plugins", "/admin/hubs", "/admin/hubs/probe", "/admin/connections", "/admin/session"];
 
 /// Whatever changes something.
 fn changes() -> [(Method, &'static str); 7] {
@@ -47,6 +49,19 @@ async fn the_read_token_reads_and_neither_opens_keys_nor_changes_anything() {
     }
     assert_eq!(gateway.admin("/admin/keys").await, before);
     assert!(!gateway.log().contains(READ_TOKEN), "it is a secret");
+}
+
+#[tokio::test]
+async fn whoever_signs_in_learns_what_the_token_is_good_for() {
+    let gateway = with_read_token().start().await;
+    let version = env!("CARGO_PKG_VERSION");
+    let session = |token: &str, read_only: bool| {
+        json!({ "token": token, "readOnly": read_only, "version": version, "node": null })
+    };
+    assert_eq!(gateway.admin("/admin/session").await, session("admin", false));
+    assert_eq!(by_reader(&gateway, Method::GET, "/admin/session").await.json(), session("read", false));
+    let gateway = with_read_token().with("admin.read-only = true").start().await;
+    assert_eq!(gateway.admin("/admin/session").await, session("admin", true));
 }
 
 #[tokio::test]

@@ -26,6 +26,14 @@ impl Token {
         }
     }
 
+    /// For operators.
+    pub(super) fn short_name(self) -> &'static str {
+        match self {
+            Token::Read => "read",
+            Token::Admin => "admin",
+        }
+    }
+
     /// That of a request, if it has one of ours.
     pub(super) fn of(headers: &HeaderMap, settings: &AdminSettings) -> Option<Token> {
         let sent = bearer_token(headers)?.as_bytes();

@@ -116,7 +116,7 @@ impl Admin {
             _ => {
                 allowed?;
                 let (_waiting, caller) = Caller::waiting();
-                self.operate(operation.door, name, &mut request, (operator, caller)).await
+                self.operate(operation.door, name, &mut request, (token, operator, caller)).await
             }
         }
     }
@@ -132,7 +132,7 @@ impl Admin {
         let (admin, name, uri) = (self.clone(), name.to_owned(), request.uri().clone());
         let (_waiting, caller) = Caller::waiting();
         let changing = spawn_awaited(async move {
-            let operating = admin.operate(operation.door, &name, &mut request, (operator, caller));
+            let operating = admin.operate(operation.door, &name, &mut request, (Some(token), operator, caller));
             let outcome = Caught::new(operating).await.unwrap_or_else(|panicked| {
                 admin.shared.metrics.task_panicked(PeerTask::Admin);
                 Err(Denial::new(
@@ -155,9 +155,10 @@ impl Admin {
         door: Door,
         name: &str,
         request: &mut Request<Incoming>,
-        (operator, caller): (IpAddr, Caller),
+        (token, operator, caller): (Option<Token>, IpAddr, Caller),
     ) -> Result<Reply, Denial> {
         match door {
+            Door::Session => Ok(self.session(token)),
             Door::Metrics => self
                 .shards
                 .metrics()
@@ -183,6 +184,16 @@ impl Admin {
             Door::Keys => Ok(self.keys()),
             Door::Regenerate(key) => self.regenerate(key, (operator, caller)).await,
         }
+    }
+
+    /// What the token of whoever asks is good for, and at which gateway.
+    fn session(&self, token: Option<Token>) -> Reply {
+        Reply::Json(json!({
+            "token": token.map(Token::short_name),
+            "readOnly": self.shared.settings().admin.read_only,
+            "version": env!("CARGO_PKG_VERSION"),
+            "node": self.shared.cluster.as_ref().map(|cluster| cluster.status().node()),
+        }))
     }
 
     /// The nodes that serve as one.

@@ -15,6 +15,7 @@ pub(super) enum Door {
     Metrics,
     Ready,
     Document,
+    Session,
     Plugins,
     Swap,
     Rollback,
@@ -233,6 +234,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Makes the secondary access key anew; where there is none, one is made",
         refusals: &[409, 503],
         ..CHANGE
+    },
+    Operation {
+        path: "/admin/session",
+        door: Door::Session,
+        name: "getSession",
+        summary: "What the token of the request is good for",
+        ..READ
     },
     Operation {
         path: "/admin/openapi.json",

@@ -40,6 +40,11 @@ impl ClusterStatus {
         self.is_degraded
     }
 
+    /// The id of this node, as operators see it.
+    pub(crate) fn node(&self) -> String {
+        id(self.node)
+    }
+
     /// As `GET /admin/cluster` gives it.
     pub(crate) fn to_json(&self) -> Value {
         let own = json!({
