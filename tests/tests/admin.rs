@@ -90,11 +90,24 @@ async fn hubs_are_shown_with_their_clients() {
         assert!(hub.as_object_mut().expect("a hub").remove("settings").is_some());
         assert_eq!(hub, expected, "hubs are the same in any case");
     }
-    assert!(gateway.admin("/admin/hubs").await.to_string().contains("probe"));
+    assert_eq!(gateway.admin("/admin/hubs").await["hubs"]["probe"], expected);
     for client in clients {
         client.leave().await;
     }
     until("the clients to be gone", async || (gateway.clients_of("probe").await == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn hubs_that_the_configuration_names_are_shown_before_anybody_uses_them() {
+    let config = "
+        hubs.orders.mode = 'classic'
+        hubs.'*'.mode = 'serverless'
+        upstream = [{ hubs = ['news', 'Orders'], url = 'http://127.0.0.1:9/' }, { hubs = ['*'], url = 'http://127.0.0.1:9/' }]
+    ";
+    let gateway = Gateway::serve().with(config).start().await;
+    let unused = |mode: &str| json!({ "mode": mode, "clients": 0, "waitingClients": 0, "serverConnections": 0 });
+    let expected = json!({ "hubs": { "news": unused("serverless"), "orders": unused("classic") } });
+    assert_eq!(gateway.admin("/admin/hubs").await, expected);
 }
 
 #[tokio::test]

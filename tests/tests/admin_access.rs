@@ -55,9 +55,7 @@ async fn the_read_token_reads_and_neither_opens_keys_nor_changes_anything() {
 async fn whoever_signs_in_learns_what_the_token_is_good_for() {
     let gateway = with_read_token().start().await;
     let version = env!("CARGO_PKG_VERSION");
-    let session = |token: &str, read_only: bool| {
-        json!({ "token": token, "readOnly": read_only, "version": version, "node": null })
-    };
+    let session = |token: &str, read_only: bool| json!({ "token": token, "readOnly": read_only, "version": version, "node": null });
     assert_eq!(gateway.admin("/admin/session").await, session("admin", false));
     assert_eq!(by_reader(&gateway, Method::GET, "/admin/session").await.json(), session("read", false));
     let gateway = with_read_token().with("admin.read-only = true").start().await;

@@ -192,6 +192,16 @@ impl Settings {
         self.hubs.contains_key(hub) || self.upstream.iter().any(|item| is_in(&item.hubs))
     }
 
+    /// The hubs that the configuration names.
+    pub fn named_hubs(&self) -> BTreeSet<HubName> {
+        let of_upstream = self.upstream.iter().flat_map(|item| match &item.hubs {
+            Pattern::Any => &[][..],
+            Pattern::OneOf(names) => names,
+        });
+        let of_upstream = of_upstream.filter_map(|name| HubName::parse(name).ok());
+        self.hubs.keys().cloned().chain(of_upstream).collect()
+    }
+
     /// Whether events of the hub go to upstream.
     pub fn asks_upstream(&self, hub: &HubName) -> bool {
         self.hub(hub).mode.asks_upstream()

@@ -41,10 +41,15 @@ fn hub_name(escaped: &str) -> Result<HubName, Denial> {
 
 /// `GET /admin/hubs`.
 pub(super) async fn list(admin: &Admin) -> Reply {
-    let hubs: serde_json::Map<String, Value> = metrics::sum(admin.shards.statuses().await.hubs)
-        .iter()
-        .map(|status| (status.hub.to_string(), shown(status)))
-        .collect();
+    let met = metrics::sum(admin.shards.statuses().await.hubs);
+    let core = admin.shared.settings().core.clone();
+    let named = core.named_hubs().into_iter().map(|hub| {
+        let mode = core.hub(&hub).mode;
+        HubStatus::unused(hub, mode)
+    });
+    // Of a hub that is in both, the later counts.
+    let hubs: serde_json::Map<String, Value> =
+        named.chain(met).map(|status| (status.hub.to_string(), shown(&status))).collect();
     Reply::Json(json!({ "hubs": hubs }))
 }
 

@@ -130,7 +130,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/admin/hubs",
         door: Door::Hubs,
         name: "listHubs",
-        summary: "The hubs that were met since the start",
+        summary: "The hubs that the configuration names, and those that were met since the start",
         ..READ
     },
     Operation {
