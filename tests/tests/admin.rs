@@ -78,6 +78,27 @@ async fn plugins_are_shown_with_what_became_of_them() {
 }
 
 #[tokio::test]
+async fn plugins_are_shown_with_their_hubs_their_limits_and_what_a_rollback_would_bring_back() {
+    let config = "
+        plugins.probe = { memory = '8MiB', call-time = '1500ms', concurrency = 3, timers = 5 }
+        hubs.probe.negotiate = { plugin = 'probe' }
+        upstream = [{ hubs = ['probe', 'news'], plugin = 'probe' }, { hubs = ['*'], plugin = 'probe' }]
+    ";
+    let gateway = Gateway::probe_hub().with(config).start().await;
+    let status = gateway.plugin_status("probe").await;
+    let hubs = json!({ "handler": ["*", "news", "probe"], "filter": [], "authorizer": ["probe"] });
+    assert_eq!((&status["hubs"], &status["previous"]), (&hubs, &Value::Null));
+    let limits = &status["limits"];
+    assert_eq!((&limits["memoryBytes"], &limits["callSeconds"]), (&json!(8 << 20), &json!(1.5)));
+    assert_eq!((&limits["concurrency"], &limits["timers"]), (&json!(3), &json!(5)));
+
+    gateway.replace_plugin("probe", &guests::bytes(&guests::probe_hub_2()));
+    let swapped = async || Some(gateway.plugin_status("probe").await).filter(|now| now["generation"] == 2);
+    let now = until("the other version to serve", swapped).await;
+    assert_eq!(now["previous"], status["digest"]);
+}
+
+#[tokio::test]
 async fn hubs_are_shown_with_their_clients() {
     let gateway = Gateway::probe().with("server.shards = 4").start().await;
     let mut clients = Vec::new();

@@ -11,6 +11,7 @@ use hubgate_core::filter::Halves;
 use hubgate_core::id::PluginName;
 
 use crate::breakers::{Breakers, Caller, Opened, Passages};
+use crate::budgets::Budgets;
 use crate::component::Loader;
 use crate::digest::Digest;
 use crate::health::{Health, ShardHealth, Tally};
@@ -88,6 +89,9 @@ pub struct PluginStatus {
     pub last_error: Option<PluginError>,
     /// Of the component that the file has, and that was rolled back.
     pub rolled_back_from: Option<String>,
+    /// Of the version that a rollback would bring back, if one is kept.
+    pub previous: Option<String>,
+    pub budgets: Budgets,
 }
 
 /// Whether a plugin answers.
@@ -384,6 +388,8 @@ impl Plugin {
             memory_bytes: self.surroundings.memory.held(),
             last_error: versions.last_error.clone(),
             rolled_back_from: versions.rolled_back.map(|digest| digest.to_string()),
+            previous: versions.previous.as_ref().map(|previous| previous.digest().to_string()),
+            budgets: self.surroundings.settings.budgets.clone(),
         }
     }
 

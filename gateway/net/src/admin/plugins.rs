@@ -1,6 +1,10 @@
 //! Plugins for operators: what serves, and what is to serve instead.
 
+use std::collections::BTreeSet;
+
 use http::{Request, StatusCode};
+use hubgate_core::id::PluginName;
+use hubgate_core::settings::{self as core, Handler, Pattern};
 use hubgate_plugin_host::{PluginStatus, RollbackError, SwapError};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
@@ -9,11 +13,13 @@ use serde_json::{Value, json};
 use super::body::read_component;
 use super::outcome::{Denial, Reply};
 use super::{Admin, rfc3339};
+use crate::settings::{HubSettings, Negotiate, Settings};
 use crate::tasks::on_a_thread;
 
 /// `GET /admin/plugins`.
 pub(super) fn list(admin: &Admin) -> Reply {
-    let plugins: Vec<Value> = admin.plugins.statuses().into_iter().map(shown).collect();
+    let settings = admin.shared.settings();
+    let plugins: Vec<Value> = admin.plugins.statuses().into_iter().map(|status| shown(status, &settings)).collect();
     Reply::Json(json!({ "plugins": plugins }))
 }
 
@@ -26,7 +32,7 @@ pub(super) async fn roll_back(admin: &Admin, name: &str) -> Result<Reply, Denial
     let working = on_a_thread("rollback", move || plugins.roll_back(&name));
     let working = working.map_err(|error| denied(StatusCode::SERVICE_UNAVAILABLE, &error))?;
     match working.await {
-        Ok(Ok(status)) => Ok(changed(status)),
+        Ok(Ok(status)) => Ok(changed(status, &admin.shared.settings())),
         Ok(Err(error @ RollbackError::NoPlugin)) => Err(denied(StatusCode::NOT_FOUND, &error)),
         Ok(Err(error @ RollbackError::NoVersionBefore)) => Err(denied(StatusCode::CONFLICT, &error)),
         Err(error) => Err(denied(StatusCode::INTERNAL_SERVER_ERROR, &error)),
@@ -50,7 +56,7 @@ pub(super) async fn swap(admin: &Admin, name: &str, request: &mut Request<Incomi
     let working = on_a_thread("swap", move || plugins.swap_file(turn, &name, &component));
     let working = working.map_err(|error| failed(StatusCode::SERVICE_UNAVAILABLE, &error))?;
     match working.await {
-        Ok(swapped) => swapped.map(changed).map_err(not_swapped),
+        Ok(swapped) => swapped.map(|status| changed(status, &admin.shared.settings())).map_err(not_swapped),
         Err(error) => Err(failed(StatusCode::INTERNAL_SERVER_ERROR, &error)),
     }
 }
@@ -74,12 +80,13 @@ fn decoded(name: &str) -> String {
     percent_decode_str(name).decode_utf8_lossy().into_owned()
 }
 
-fn changed(status: PluginStatus) -> Reply {
+fn changed(status: PluginStatus, settings: &Settings) -> Reply {
     let told = format!("generation {} serves, {}", status.generation, status.digest.as_deref().unwrap_or("nothing"));
-    Reply::Changed(shown(status), told)
+    Reply::Changed(shown(status, settings), told)
 }
 
-fn shown(status: PluginStatus) -> Value {
+fn shown(status: PluginStatus, settings: &Settings) -> Value {
+    let budgets = &status.budgets;
     json!({
         "name": status.name.as_str(),
         "generation": status.generation,
@@ -90,6 +97,36 @@ fn shown(status: PluginStatus) -> Value {
         "traps": status.traps,
         "memoryBytes": status.memory_bytes,
         "rolledBackFrom": status.rolled_back_from,
+        "previous": status.previous,
+        "hubs": hubs_of(&status.name, settings),
+        "limits": {
+            "memoryBytes": budgets.memory_bytes,
+            "callSeconds": budgets.call_time.as_secs_f64(),
+            "cpuSeconds": budgets.cpu_time.as_secs_f64(),
+            "concurrency": budgets.concurrency,
+            "stateBytes": budgets.state_bytes,
+            "timers": budgets.timers,
+        },
         "lastError": status.last_error.map(|error| json!({ "reason": error.reason, "at": rfc3339(error.at) })),
     })
+}
+
+/// The hubs whose events it handles, whose messages it filters, and that ask it who may come. `*` is all hubs that the configuration does
+/// not name; of handlers, all for which nothing else is said.
+fn hubs_of(plugin: &PluginName, settings: &Settings) -> Value {
+    let core = &settings.core;
+    let items = core.upstream.iter().filter(|item| item.handler == Handler::Plugin(plugin.clone()));
+    let handler: BTreeSet<&str> = items
+        .flat_map(|item| match &item.hubs {
+            Pattern::Any => vec!["*"],
+            Pattern::OneOf(names) => names.iter().map(String::as_str).collect(),
+        })
+        .collect();
+    let is_filter = |hub: &core::HubSettings| hub.filters.iter().any(|filter| filter.plugin == *plugin);
+    let filter = core.hubs.iter().filter(|(_, hub)| is_filter(hub)).map(|(name, _)| name.as_str());
+    let filter: BTreeSet<&str> = filter.chain(is_filter(&core.other_hubs).then_some("*")).collect();
+    let is_asked = |hub: &HubSettings| matches!(&hub.negotiate, Negotiate::Authorizer(asked) if asked == plugin);
+    let authorizer = settings.hubs.iter().filter(|(_, hub)| is_asked(hub)).map(|(name, _)| name.as_str());
+    let authorizer: BTreeSet<&str> = authorizer.chain(is_asked(&settings.other_hubs).then_some("*")).collect();
+    json!({ "handler": handler, "filter": filter, "authorizer": authorizer })
 }
