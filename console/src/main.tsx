@@ -18,7 +18,7 @@ import { Trace } from "./pages/trace";
 import { Heading, notice } from "./parts/pieces";
 import { problems } from "./problems";
 import { link, route } from "./route";
-import { changesRefused, isSignedIn, resume, signOut } from "./session";
+import { changesRefused, isSignedIn, resume, signOut, version } from "./session";
 import { startWatching } from "./watch";
 
 const PAGES = [
@@ -46,7 +46,7 @@ function App() {
           <img src="icon.svg" alt="" width={22} height={22} />
           Hubgate
         </a>
-        {cluster.value && <span class="node">{cluster.value.node}</span>}
+        <span class="node">{[cluster.value?.node, version.value].filter(Boolean).join(" · ")}</span>
         <button type="button" class="plain" onClick={() => signOut(null)}>
           Sign out
         </button>

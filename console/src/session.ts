@@ -1,7 +1,8 @@
 // Who is signed in: the token, kept for this tab alone, and what it is good for.
 
-import { computed, signal } from "@preact/signals";
-import { ApiError, read, request } from "./api";
+import { batch, computed, signal } from "@preact/signals";
+import { read } from "./api";
+import type { Session } from "./types";
 
 const KEY = "hubgate-admin-token";
 
@@ -14,6 +15,9 @@ export const changesRefused = signal<string | null>(null);
 /** Whether the token opens what is secret: access keys, and what messages carry. */
 export const opensSecrets = signal(false);
 
+/** That of the gateway; empty until it is known. */
+export const version = signal("");
+
 /** Why the session ended, for the page that asks for a token. */
 export const signedOutBecause = signal<string | null>(null);
 
@@ -24,7 +28,6 @@ export const isSignedIn = computed(() => token.value !== "");
 
 /** Signs in if the gateway takes the token; throws in the API's words otherwise. */
 export async function signIn(typed: string): Promise<void> {
-  await read("admin/hubs", { token: typed });
   await learn(typed);
   signedOutBecause.value = null;
   sessionStorage.setItem(KEY, typed);
@@ -47,19 +50,16 @@ export async function resume(): Promise<void> {
   }
 }
 
-/** The read token is told from the admin token by what it does not open. */
 async function learn(typed: string): Promise<void> {
-  try {
-    const response = await request("GET", "admin/keys", { token: typed });
-    // The keys themselves are of no interest here.
-    await response.body?.cancel();
-    opensSecrets.value = true;
-    changesRefused.value = null;
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 403) {
-      throw error;
-    }
-    opensSecrets.value = false;
-    changesRefused.value = "You are signed in with the read token, which changes nothing.";
-  }
+  const { token: kind, readOnly, version: told } = await read<Session>("admin/session", { token: typed });
+  batch(() => {
+    opensSecrets.value = kind === "admin";
+    version.value = told;
+    changesRefused.value =
+      kind !== "admin"
+        ? "You are signed in with the read token, which changes nothing."
+        : readOnly
+          ? "The configuration has admin.read-only = true, so that nothing is changed here."
+          : null;
+  });
 }

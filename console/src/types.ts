@@ -1,5 +1,13 @@
 // What the admin API answers, as docs/admin-api.md has it.
 
+/** What the token is good for, and at which gateway. */
+export interface Session {
+  token: "admin" | "read";
+  readOnly: boolean;
+  version: string;
+  node: string | null;
+}
+
 export type Mode = "default" | "serverless" | "classic";
 
 export interface Hub {
@@ -38,6 +46,11 @@ export interface Plugin {
   traps: number;
   memoryBytes: number;
   rolledBackFrom: string | null;
+  /** What a rollback would bring back. */
+  previous: string | null;
+  /** Hubs that the configuration uses it for; `*` for those that it does not name. */
+  hubs: { handler: string[]; filter: string[]; authorizer: string[] };
+  limits: { memoryBytes: number; callSeconds: number; cpuSeconds: number; concurrency: number; stateBytes: number; timers: number };
   lastError: { reason: string; at: string } | null;
 }
 

@@ -23,7 +23,7 @@ export function Hubs() {
       <Heading actions={button}>Hubs</Heading>
       {isMaking && <NewHub onClose={() => setMaking(false)} />}
       {!all && <Loading />}
-      {all && all.size === 0 && <p class="card quiet">No hub has been used since the gateway started. A hub that the configuration names appears with its first client.</p>}
+      {all && all.size === 0 && <p class="card quiet">The configuration names no hub, and nobody has used one since the gateway started.</p>}
       {all && all.size > 0 && (
         <section class="card">
           <Table

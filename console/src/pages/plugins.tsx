@@ -5,6 +5,7 @@ import { isFailure, lastMinute, latest, plugins, refresh } from "../live";
 import { by, quantile, sum } from "../metrics";
 import { Dialog } from "../parts/dialog";
 import { Ago, ChangeButton, ErrorText, Fact, Heading, Loading, notice, useAction } from "../parts/pieces";
+import { link } from "../route";
 import type { Plugin } from "../types";
 
 const CALL_SECONDS = "hubgate_plugin_call_seconds";
@@ -22,7 +23,7 @@ export function Plugins() {
 }
 
 function PluginCard({ plugin }: { plugin: Plugin }) {
-  const { name, state, generation, digest, loadedAt, calls, memoryBytes, traps } = plugin;
+  const { name, state, generation, digest, loadedAt, calls, memoryBytes, traps, previous, limits } = plugin;
   const [open, setOpen] = useState<"swap" | "roll back" | null>(null);
   const close = () => setOpen(null);
   const isServing = state === "serving";
@@ -32,7 +33,7 @@ function PluginCard({ plugin }: { plugin: Plugin }) {
         <h2>{name}</h2>
         <span class={`tag ${isServing ? "good" : "bad"}`}>{state}</span>
         <div class="actions">
-          <ChangeButton onClick={() => setOpen("roll back")}>Roll back…</ChangeButton>
+          <ChangeButton impossible={previous === null ? "No version before this one is kept." : null} onClick={() => setOpen("roll back")}>Roll back…</ChangeButton>
           <ChangeButton onClick={() => setOpen("swap")}>Swap…</ChangeButton>
         </div>
       </header>
@@ -47,6 +48,7 @@ function PluginCard({ plugin }: { plugin: Plugin }) {
             </>
           )}
         </Fact>
+        <Fact name="Version before">{previous === null ? "none is kept" : <code title={previous}>{shortDigest(previous)}</code>}</Fact>
         <Fact name="Loaded">
           <Ago at={loadedAt} />
         </Fact>
@@ -54,11 +56,48 @@ function PluginCard({ plugin }: { plugin: Plugin }) {
         <Fact name="Calls">{count(calls)}</Fact>
         <Fact name="Traps">{count(traps)}</Fact>
         <Calls name={name} />
+        <Fact name="Used by" isWide>
+          <UsedBy hubs={plugin.hubs} />
+        </Fact>
+        <Fact name="Limits" isWide>
+          {seconds(limits.callSeconds)} a call, {seconds(limits.cpuSeconds)} of them CPU time; {bytes(limits.memoryBytes)} of memory, {plural(limits.concurrency, "call")}{" "}
+          at once, {bytes(limits.stateBytes)} of state, {plural(limits.timers, "timer")}
+        </Fact>
       </dl>
       <Budgets name={name} />
       {open === "swap" && <Swap plugin={plugin} onClose={close} />}
       {open === "roll back" && <RollBack plugin={plugin} onClose={close} />}
     </section>
+  );
+}
+
+const USES = [
+  ["handler", "Handles"],
+  ["filter", "Filters"],
+  ["authorizer", "Lets clients into"],
+] as const;
+
+/** The hubs that the configuration uses it for. */
+function UsedBy({ hubs }: { hubs: Plugin["hubs"] }) {
+  const used = USES.filter(([use]) => hubs[use].length > 0);
+  if (used.length === 0) {
+    return <>No hub.</>;
+  }
+  return (
+    <>
+      {used.map(([use, verb]) => (
+        <span key={use}>
+          {verb}{" "}
+          {[...hubs[use]].sort((a, b) => Number(a === "*") - Number(b === "*")).map((hub, index, { length }) => (
+            <span key={hub}>
+              {index > 0 && ", "}
+              {hub === "*" ? `all ${length > 1 ? "other " : ""}hubs` : <a href={link("hubs", hub)}>{hub}</a>}
+            </span>
+          ))}
+          .{" "}
+        </span>
+      ))}
+    </>
   );
 }
 
@@ -95,7 +134,7 @@ function Calls({ name }: { name: string }) {
   return (
     <>
       <Fact name="Calls a second">{minute ? rate(made / minute.seconds) : "–"}</Fact>
-      <Fact name="Errors in the last minute" isWide>{!minute ? "–" : failed.length ? failed.map(([what, times]) => `${count(times)} ${what}`).join(", ") : "none"}</Fact>
+      <Fact name="Errors in the last minute">{!minute ? "–" : failed.length ? failed.map(([what, times]) => `${count(times)} ${what}`).join(", ") : "none"}</Fact>
       <Fact name="Time per call" isWide>
         {metrics && number > 0 ? (
           <>
@@ -187,7 +226,7 @@ function Swap({ plugin: { name, generation }, onClose }: { plugin: Plugin; onClo
   );
 }
 
-function RollBack({ plugin: { name, digest }, onClose }: { plugin: Plugin; onClose: () => void }) {
+function RollBack({ plugin: { name, digest, previous }, onClose }: { plugin: Plugin; onClose: () => void }) {
   const { isBusy, error, run } = useAction();
   const roll = () =>
     run(async () => {
@@ -199,8 +238,8 @@ function RollBack({ plugin: { name, digest }, onClose }: { plugin: Plugin; onClo
   return (
     <Dialog title={`Roll back ${name}?`} onClose={onClose} isBusy={isBusy}>
       <p>
-        The version that served before {digest ? <code title={digest}>{shortDigest(digest)}</code> : "the present one"} answers the next calls. Clients
-        stay connected.
+        Version <code title={previous ?? undefined}>{shortDigest(previous ?? "")}</code>, which served before{" "}
+        {digest ? <code title={digest}>{shortDigest(digest)}</code> : "the present one"}, answers the next calls. Clients stay connected.
       </p>
       <ErrorText>{error}</ErrorText>
       <div class="buttons">

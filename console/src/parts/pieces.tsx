@@ -28,16 +28,22 @@ export function ErrorText({ children }: { children: string | null | undefined })
   ) : null;
 }
 
+type ChangeProps = JSX.IntrinsicElements["button"] & {
+  onClick: () => void;
+  /** Why this one is not possible. */
+  impossible?: string | null;
+};
+
 /** A button of something that changes the gateway; where that is refused, it says so and does nothing. */
-export function ChangeButton({ onClick, class: look = "", children, ...rest }: JSX.IntrinsicElements["button"] & { onClick: () => void }) {
-  const why = changesRefused.value;
+export function ChangeButton({ onClick, impossible, class: look = "", children, ...rest }: ChangeProps) {
+  const why = changesRefused.value ?? impossible;
   return (
     <button
       type="button"
       {...rest}
       class={String(look)}
       aria-disabled={why ? "true" : undefined}
-      aria-describedby={why ? "looking-only" : undefined}
+      aria-describedby={changesRefused.value ? "looking-only" : undefined}
       title={why ?? undefined}
       onClick={() => {
         if (!why) {

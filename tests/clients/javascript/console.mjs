@@ -274,12 +274,16 @@ async function changes(shown) {
   }
   await open(page, "Plugins");
   const chat = page.getByRole("region", { name: "Plugin chat" });
-  await chat.getByRole("button", { name: "Roll back…" }).click();
-  await page.getByRole("button", { name: "Roll back", exact: true }).click();
-  await page.getByRole("alert").filter({ hasText: "Nothing was rolled back: " }).waitFor();
+  const back = chat.getByRole("button", { name: "Roll back…" });
+  assert.equal(await back.getAttribute("aria-disabled"), "true", "there is nothing to go back to");
+  await chat.getByText("Handles chat.").waitFor();
+  await chat.getByRole("button", { name: "Swap…" }).click();
+  await page.getByLabel("Component (.wasm)").setInputFiles({ name: "text.wasm", mimeType: "application/wasm", buffer: Buffer.from("no component") });
+  await page.getByRole("button", { name: "Swap", exact: true }).click();
+  await page.getByRole("alert").filter({ hasText: "Nothing was swapped: " }).waitFor();
   await shoot(shown, "refused");
   await page.keyboard.press("Escape");
-  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Roll back…", "the focus goes back to what opened the dialog");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Swap…", "the focus goes back to what opened the dialog");
 
   await page.goto(`${url}#/connections?${new URLSearchParams({ hub: "chat", user: MARKUP })}`);
   const close = page.getByRole("button", { name: `Close the connection of ${MARKUP}` });
