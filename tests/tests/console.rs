@@ -13,9 +13,10 @@ use serde_json::json;
 
 const READ_TOKEN: &str = "a-token-that-may-only-read";
 
-/// With the hub that the script uses.
+/// With the hub that the script uses. Its clients say nothing while the script runs, which takes minutes.
 fn with_chat() -> Setup {
     let config = "
+        server.timeouts.client = '20m'
         admin.read-token-file = 'read-token'
         hubs.chat.mode = 'serverless'
         upstream = [{ hubs = ['chat'], plugin = 'chat' }]
