@@ -97,6 +97,16 @@ impl LiveTrace {
         }
     }
 
+    /// Waits until the gateway ends it; nothing is told any more.
+    pub async fn ends(&mut self) {
+        let end = async {
+            while let Ok(Some(line)) = self.lines.next_line().await {
+                assert!(!line.starts_with("event: "), "{line}");
+            }
+        };
+        soon("the end of the live trace", end).await;
+    }
+
     /// How much was missed when that is told next.
     pub async fn missed(&mut self) -> u64 {
         let missed = async {

@@ -194,3 +194,15 @@ async fn a_call_that_a_hub_server_answers_and_what_that_sends_are_shown() {
     let sent = watched.root().await;
     assert_eq!((&sent["name"], &sent["attributes"]["recipients"]), (&json!("send all"), &json!(1)));
 }
+
+#[tokio::test]
+async fn a_live_trace_ends_when_its_token_opens_nothing_any_more() {
+    let gateway =
+        Gateway::probe().file("read-token", READ_TOKEN).with("admin.read-token-file = 'read-token'").start().await;
+    let mut watched = LiveTrace::open_with(&gateway, "hub=probe", READ_TOKEN).await;
+    std::fs::write(gateway.folder().join("read-token"), "another-token-that-may-read").expect("it is ours");
+    gateway.logs(&["the configuration was reloaded", "admin.read-token-file"]).await;
+    let mut client = gateway.client("probe").connect().await;
+    client.call("echo", json!([1])).await.expect("an echo");
+    watched.ends().await;
+}

@@ -179,7 +179,7 @@ impl Admin {
             Door::Send => hubs::send(self, name, request).await,
             Door::Clients => clients::list(self, request.uri()).await,
             Door::CloseClient => clients::close(self, name, request.uri()).await,
-            Door::Trace => trace::watch(self, request.uri()),
+            Door::Trace => trace::watch(self, request),
             Door::Cluster => self.cluster(),
             Door::Keys => Ok(self.keys()),
             Door::Regenerate(key) => self.regenerate(key, (operator, caller)).await,

@@ -271,7 +271,7 @@ impl Operation {
     /// Whether a query has what the token for reading does not open.
     pub(super) fn asks_for_secrets(&self, uri: &Uri) -> bool {
         let mut secret = self.query.unwrap_or_default().iter().filter(|known| known.is_for_secrets);
-        secret.any(|known| Query::of(uri).get(known.name).is_some())
+        secret.any(|known| Query::of(uri).get(known.name).is_some_and(|asked| asked != "false"))
     }
 
     /// Whoever misspells a name is told so: what it was to narrow would be everything. Of a name that is repeated, one value would not count.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{StatusCode, Uri};
+use http::{Request, StatusCode};
 use hubgate_core::id::{ConnectionId, HubName, UserId};
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags};
@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::Admin;
+use super::access::Token;
 use super::outcome::{Denial, Reply};
 use crate::http::Query;
 use crate::inbox::LocalMessage;
@@ -56,8 +57,8 @@ const ATTRIBUTES: [(&str, &str); 18] = [
 ];
 
 /// `GET /admin/trace`.
-pub(super) fn watch(admin: &Admin, uri: &Uri) -> Result<Reply, Denial> {
-    let wanted = wanted(Query::of(uri))?;
+pub(super) fn watch<B>(admin: &Admin, request: &Request<B>) -> Result<Reply, Denial> {
+    let wanted = wanted(Query::of(request.uri()))?;
     let with_payloads = wanted.payloads;
     let Some(watching) = admin.shared.telemetry.watch(wanted) else {
         let text = format!("{MAX_WATCHERS} watch messages already: one has to end before another may begin.");
@@ -67,7 +68,12 @@ pub(super) fn watch(admin: &Admin, uri: &Uri) -> Result<Reply, Denial> {
         tracing::info!("an operator watches messages with what they carry");
     }
     let (events, told) = mpsc::channel(1);
-    tasks::spawn_awaited(tell(admin.shards.clone(), watching, events));
+    let (admin, shards, headers) = (admin.clone(), admin.shards.clone(), request.headers().clone());
+    // The stream ends with its token.
+    let token = move || Token::of(&headers, &admin.shared.settings().admin);
+    let opened_by = token();
+    let may_go_on = move || token() >= opened_by;
+    tasks::spawn_awaited(tell(shards, may_go_on, watching, events));
     Ok(Reply::Events(told))
 }
 
@@ -96,11 +102,11 @@ fn wanted(query: Query<'_>) -> Result<Wanted, Denial> {
     })
 }
 
-/// Tells what is watched until the operator hangs up.
-async fn tell(shards: Shards, mut watching: Watching, events: mpsc::Sender<Bytes>) {
+/// Tells what is watched until the operator hangs up, or may no more.
+async fn tell(shards: Shards, may_go_on: impl Fn() -> bool, mut watching: Watching, events: mpsc::Sender<Bytes>) {
     shards.ask(LocalMessage::Follow, FOLLOW_TIMEOUT).await;
     let mut text = WATCHING.to_owned();
-    while events.send(std::mem::take(&mut text).into()).await.is_ok() {
+    while may_go_on() && events.send(std::mem::take(&mut text).into()).await.is_ok() {
         let span = tokio::select! {
             () = events.closed() => break,
             span = timeout(KEEP_ALIVE, watching.next()) => span,
