@@ -54,6 +54,13 @@ export interface Plugin {
   lastError: { reason: string; at: string } | null;
 }
 
+/** A line of the log about a plugin. */
+export interface LogLine {
+  at: string;
+  level: "error" | "warn" | "info" | "debug" | "trace";
+  text: string;
+}
+
 export interface Connection {
   id: string;
   hub: string;

@@ -257,3 +257,25 @@ async fn a_hub_is_shown_with_what_the_configuration_says_of_it() {
     assert_eq!((&settings["signIn"]["by"], &settings["closesOnExpiry"]), (&json!("anybody"), &json!(false)));
     assert_eq!(hub["mode"], "serverless");
 }
+
+#[tokio::test]
+async fn the_last_lines_about_a_plugin_are_shown_to_who_has_the_admin_token() {
+    let gateway = Gateway::probe()
+        .file("read-token", "a-token-that-may-only-read")
+        .with("admin.read-token-file = 'read-token'")
+        .start()
+        .await;
+    let path = "/admin/plugins/probe/log";
+    assert_eq!(gateway.admin(path).await, json!({ "lines": [] }));
+    let mut client = gateway.client("probe").connect().await;
+    client.call("trap", json!([])).await.expect_err("it traps");
+    let log = gateway.admin(path).await;
+    let lines = log["lines"].as_array().expect("a list");
+    let last = lines.last().expect("a line");
+    assert_eq!(last["level"], "error", "{log}");
+    assert!(last["text"].as_str().is_some_and(|text| text.contains("hub probe, trap:")), "{log}");
+    assert!(last["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{log}");
+    let read = gateway.admin_request(path).bearer("a-token-that-may-only-read").send().await;
+    assert!(read.status == 403 && read.body.contains("what plugins log"), "{read:?}");
+    assert_eq!(gateway.operate(http::Method::GET, "/admin/plugins/nobody/log").send().await.status, 404);
+}

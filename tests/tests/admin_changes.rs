@@ -204,6 +204,26 @@ async fn a_component_that_is_brought_serves_and_the_one_before_comes_back() {
     assert_eq!(fs::read(gateway.plugin_file("probe")).expect("it is there"), one);
 }
 
+#[tokio::test]
+async fn a_component_is_tried_without_a_change_where_that_is_asked_for() {
+    let gateway = Gateway::probe().start().await;
+    let before = fs::read(gateway.plugin_file("probe")).expect("it is there");
+    let tried = async |query: &str, component: Vec<u8>| {
+        let path = format!("/admin/plugins/probe/swap?{query}");
+        gateway.operate(Method::POST, &path).body("application/wasm", component).send().await
+    };
+    let good = tried("dry-run", guests::bytes(&guests::probe_2())).await.json();
+    assert!(
+        good["wouldServe"] == true && good["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")),
+        "{good}"
+    );
+    let bad = tried("dry-run=true", b"nonsense".to_vec()).await;
+    assert!(bad.status == 422 && bad.body.contains("cannot be served"), "{bad:?}");
+    assert_eq!(tried("dry-run=maybe", before.clone()).await.status, 400);
+    assert_eq!(gateway.plugin_status("probe").await["generation"], 1);
+    assert_eq!(fs::read(gateway.plugin_file("probe")).expect("it is there"), before);
+}
+
 /// The head of a request that swaps the component of `probe`, for a body of this length.
 fn head_of_swap(gateway: &Gateway, length: usize, more: &str) -> String {
     let (address, token) = (gateway.ready().admin, &gateway.ready().admin_token);

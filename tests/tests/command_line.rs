@@ -154,6 +154,22 @@ async fn a_client_token_from_the_connection_string_opens_its_hub() {
 }
 
 #[test]
+fn a_token_is_told_with_its_audience_and_its_end_as_json() {
+    let connection = "Endpoint=http://127.0.0.1:8888;AccessKey=a-key-that-is-long-enough-for-HS256;Version=1.0;";
+    for (command, more, audience) in [
+        ("client", "--hub=chat", "http://127.0.0.1:8888/client/?hub=chat"),
+        ("server", "--hub=chat", "http://127.0.0.1:8888/server/?hub=chat"),
+        ("rest", "--url=http://127.0.0.1:8888/api/v1/hubs/chat", "http://127.0.0.1:8888/api/v1/hubs/chat"),
+    ] {
+        let told = hubgate(["token", command, more, "--connection-string", connection, "--json"]).success();
+        let told: Value = serde_json::from_str(&told).expect("one object");
+        assert_eq!(told["audience"], audience, "{told}");
+        assert!(told["token"].as_str().is_some_and(|token| token.split('.').count() == 3), "{told}");
+        assert!(told["expires"].as_u64().is_some_and(|expires| expires > 1_700_000_000), "{told}");
+    }
+}
+
+#[test]
 fn the_port_of_a_connection_string_is_that_of_the_endpoint() {
     let audience = |connection: &str| {
         let token = hubgate(["token", "client", "--hub", "chat", "--connection-string", connection]).success();

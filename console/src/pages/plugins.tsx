@@ -1,13 +1,16 @@
-import { useRef, useState } from "preact/hooks";
-import { change, segment, upload } from "../api";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { change, read, segment, upload, words } from "../api";
 import { bytes, count, plural, rate, seconds, shortDigest } from "../format";
 import { isFailure, lastMinute, latest, plugins, refresh } from "../live";
 import { by, quantile, sum } from "../metrics";
 import { Dialog } from "../parts/dialog";
 import { Ago, ChangeButton, ErrorText, Fact, Heading, Loading, notice, useAction } from "../parts/pieces";
 import { link } from "../route";
-import type { Plugin } from "../types";
+import { opensSecrets } from "../session";
+import type { LogLine, Plugin } from "../types";
 
+/** How often the log is asked for while somebody looks at it, in milliseconds. */
+const LOG_INTERVAL = 3_000;
 const CALL_SECONDS = "hubgate_plugin_call_seconds";
 
 export function Plugins() {
@@ -65,6 +68,7 @@ function PluginCard({ plugin }: { plugin: Plugin }) {
         </Fact>
       </dl>
       <Budgets name={name} />
+      <Log name={name} />
       {open === "swap" && <Swap plugin={plugin} onClose={close} />}
       {open === "roll back" && <RollBack plugin={plugin} onClose={close} />}
     </section>
@@ -174,10 +178,78 @@ function Budgets({ name }: { name: string }) {
   );
 }
 
+/** What the log has about it, while somebody wants to see that. */
+function Log({ name }: { name: string }) {
+  const [isOpen, setOpen] = useState(false);
+  const [lines, setLines] = useState<LogLine[] | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  const mayRead = opensSecrets.value;
+  useEffect(() => {
+    if (!isOpen || !mayRead) {
+      return undefined;
+    }
+    let isOver = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const ask = async () => {
+      try {
+        const answer = await read<{ lines: LogLine[] }>(`admin/plugins/${segment(name)}/log`);
+        if (!isOver) {
+          setLines(answer.lines);
+          setError(null);
+        }
+      } catch (caught) {
+        if (!isOver) {
+          setError(words(caught));
+        }
+      }
+      if (!isOver) {
+        timer = setTimeout(() => void ask(), LOG_INTERVAL);
+      }
+    };
+    void ask();
+    return () => {
+      isOver = true;
+      clearTimeout(timer);
+    };
+  }, [isOpen, mayRead, name]);
+  return (
+    <details class="more" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>Log</summary>
+      {!mayRead && <p class="quiet">What a plugin logs may have what clients say: it needs the admin token.</p>}
+      <ErrorText>{error}</ErrorText>
+      {mayRead && lines === null && !error && <Loading />}
+      {lines?.length === 0 && <p class="quiet">The log has nothing about it since the gateway started.</p>}
+      {lines !== null && lines.length > 0 && (
+        <div class="log" tabIndex={0} role="log" aria-label={`Log of ${name}`}>
+          <ol>
+            {[...lines].reverse().map((line, index) => (
+              <li key={`${line.at} ${index}`} class={line.level === "error" ? "line-bad" : undefined}>
+                <time dateTime={line.at}>{line.at.slice(11, 19)}</time>
+                <span class="level">{line.level}</span>
+                <span>{line.text}</span>
+              </li>
+            ))}
+          </ol>
+        </div>
+      )}
+    </details>
+  );
+}
+
 function Swap({ plugin: { name, generation }, onClose }: { plugin: Plugin; onClose: () => void }) {
   const [file, setFile] = useState<File | null>(null);
   const { isBusy, error, run, forget } = useAction();
   const chooser = useRef<HTMLInputElement>(null);
+  const [tried, setTried] = useState<string | null>(null);
+  const check = () =>
+    run(async () => {
+      setTried(null);
+      if (!file) {
+        throw new Error("Choose a file.");
+      }
+      const { digest } = await upload<{ digest: string }>(`admin/plugins/${segment(name)}/swap?dry-run`, file, "application/wasm");
+      setTried(digest);
+    });
   const submit = (event: Event) => {
     event.preventDefault();
     void run(async () => {
@@ -207,15 +279,24 @@ function Swap({ plugin: { name, generation }, onClose }: { plugin: Plugin; onClo
             disabled={isBusy}
             onChange={(event) => {
               setFile(event.currentTarget.files?.[0] ?? null);
+              setTried(null);
               forget();
             }}
           />
         </label>
         {file && <p class="quiet">{bytes(file.size)}</p>}
+        {tried !== null && (
+          <p role="status">
+            Version <code title={tried}>{shortDigest(tried)}</code> would serve. Nothing was changed.
+          </p>
+        )}
         <ErrorText>{error}</ErrorText>
         <div class="buttons">
           <button type="button" disabled={isBusy} onClick={onClose}>
             Cancel
+          </button>
+          <button type="button" disabled={isBusy} onClick={() => void check()}>
+            Check
           </button>
           <button type="submit" class="primary" disabled={isBusy}>
             {isBusy ? "Uploading and compiling…" : "Swap"}

@@ -74,26 +74,40 @@ impl PluginHost {
 
     /// The file of a plugin.
     pub fn file_of(&self, plugin: &str) -> Result<PathBuf, SwapError> {
-        let plugins = self.plugins();
-        let found = plugins.iter().find(|each| each.name().as_str() == plugin).ok_or(SwapError::NoPlugin)?;
-        file(found).map(Path::to_owned)
+        let plugin = self.named(plugin)?;
+        file(&plugin).map(Path::to_owned)
+    }
+
+    /// Tries whether a component could be served in the place of a plugin's, and changes nothing; gives its digest. Blocks as
+    /// [`PluginHost::start`] does.
+    pub fn try_component(&self, _turn: SwapTurn, plugin: &str, component: &[u8]) -> Result<String, SwapError> {
+        let plugin = self.named(plugin)?;
+        self.try_for(&plugin, component).map(|digest| digest.to_string())
+    }
+
+    fn named(&self, plugin: &str) -> Result<Arc<Plugin>, SwapError> {
+        self.plugins().iter().find(|each| each.name().as_str() == plugin).cloned().ok_or(SwapError::NoPlugin)
+    }
+
+    fn try_for(&self, plugin: &Plugin, component: &[u8]) -> Result<Digest, SwapError> {
+        let digest = Digest::of(component);
+        if plugin.versions().rolled_back == Some(digest) {
+            return Err(SwapError::RolledBack);
+        }
+        if let Err(error) = self.loader().load(component, &plugin.surroundings, &|| false) {
+            // What ends with the gateway was broken off, and says nothing of the component.
+            let is_open = error.is_transient() || matches!(error, LoadError::Cancelled);
+            return Err(if is_open { SwapError::NotNow(error) } else { SwapError::Refused(error) });
+        }
+        Ok(digest)
     }
 
     /// Puts a component into a plugin's file, if it can be served, all at once; gives what is known of the plugin once it serves. One that
     /// cannot be served leaves everything as it is. Blocks as [`PluginHost::start`] does.
     pub fn swap_file(&self, _turn: SwapTurn, plugin: &str, component: &[u8]) -> Result<PluginStatus, SwapError> {
-        let plugins = self.plugins();
-        let found = plugins.iter().find(|each| each.name().as_str() == plugin).ok_or(SwapError::NoPlugin)?;
-        let path = file(found)?;
-        let digest = Digest::of(component);
-        if found.versions().rolled_back == Some(digest) {
-            return Err(SwapError::RolledBack);
-        }
-        if let Err(error) = self.loader().load(component, &found.surroundings, &|| false) {
-            // What ends with the gateway was broken off, and says nothing of the component.
-            let is_open = error.is_transient() || matches!(error, LoadError::Cancelled);
-            return Err(if is_open { SwapError::NotNow(error) } else { SwapError::Refused(error) });
-        }
+        let found = self.named(plugin)?;
+        let path = file(&found)?;
+        let digest = self.try_for(&found, component)?;
         put(path, component).map_err(|source| {
             let plugin = plugin.to_owned();
             SwapError::Unwritable { path: path.to_owned(), source, plugin }

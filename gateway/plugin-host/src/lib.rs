@@ -103,6 +103,7 @@ pub use inspect::{PluginReport, inspect, try_plugin};
 pub use journal::{Journal, ReplayError};
 pub use limits::{MAX_COMPILER_MEMORY_BYTES, MAX_COMPONENT_BYTES};
 pub use load_error::LoadError;
+pub use log::PluginLogLine;
 pub use plugin::{PluginState, PluginStatus};
 pub use plugin_host::{BadPlugins, Folders, Keeping, PluginHost, StartError};
 pub use pool::ShardPlugins;

@@ -1,8 +1,9 @@
 //! What a plugin writes, and what the host writes about its calls: bounded in size and in rate.
 
+use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use hubgate_core::event::UpstreamFailure;
 use hubgate_core::id::{ConnectionId, HubName, PluginName};
@@ -15,10 +16,25 @@ use crate::rate_limit::RateLimit;
 /// Of the name that a client calls, in a line about a failure.
 const EVENT_BYTES: usize = 100;
 
+/// Lines that are kept of each plugin, in number, and how much of each, in bytes.
+const KEPT_LINES: usize = 100;
+const KEPT_BYTES: usize = 1 << 10;
+
+/// A line of the log about a plugin.
+#[derive(Debug, Clone)]
+pub struct PluginLogLine {
+    pub at: SystemTime,
+    pub level: tracing::Level,
+    /// One line.
+    pub text: String,
+}
+
 /// The log of one plugin, shared by all its instances.
 #[derive(Debug)]
 pub(crate) struct PluginLog {
     plugin: PluginName,
+    /// The last lines, for operators, the oldest first.
+    kept: Mutex<VecDeque<PluginLogLine>>,
     lines: Mutex<RateLimit>,
     failures: Mutex<RateLimit>,
 }
@@ -29,9 +45,24 @@ impl PluginLog {
         let now = Instant::now();
         PluginLog {
             plugin,
+            kept: Mutex::default(),
             lines: Mutex::new(RateLimit::new(lines, now)),
             failures: Mutex::new(RateLimit::new(FAILURE_LINES, now)),
         }
+    }
+
+    /// The last lines that were written, the oldest first.
+    pub(crate) fn kept(&self) -> Vec<PluginLogLine> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn keep(&self, level: tracing::Level, text: &str) {
+        let text = text[..text.floor_char_boundary(KEPT_BYTES)].to_owned();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT_LINES {
+            kept.pop_front();
+        }
+        kept.push_back(PluginLogLine { at: SystemTime::now(), level, text });
     }
 
     /// Writes a line of the plugin's own, unless it writes too many; says whether that is not so.
@@ -55,6 +86,7 @@ impl PluginLog {
             tracing::warn!(target: "plugin", plugin = %self.plugin, dropped, "lines dropped: the plugin logs too many");
         }
         let line = line(message, fields);
+        self.keep(level, &line);
         let plugin = &self.plugin;
         match level {
             tracing::Level::ERROR => tracing::error!(target: "plugin", %plugin, "{line}"),
@@ -96,8 +128,11 @@ impl PluginLog {
             tracing::warn!(plugin = %self.plugin, dropped, "calls of the plugin failed in the meantime");
         }
         let (plugin, event) = (&self.plugin, printable(event, EVENT_BYTES));
+        let is_trap = matches!(failure, UpstreamFailure::Trapped(_));
+        let level = if is_trap { tracing::Level::ERROR } else { tracing::Level::WARN };
+        self.keep(level, &format!("hub {hub}, {event}: a call of the plugin {reason}"));
         let connection = connection.map(tracing::field::display);
-        if let UpstreamFailure::Trapped(_) = failure {
+        if is_trap {
             tracing::error!(%plugin, %hub, connection, event, "a call of the plugin {reason}");
             return;
         }
@@ -134,5 +169,16 @@ mod tests {
         let long = "ä".repeat(LOG_LINE_BYTES);
         assert!(line(&long, [("name", long.as_str())].into_iter()).len() <= LOG_LINE_BYTES);
         assert!(line("short", [("name", long.as_str())].into_iter()).len() <= LOG_LINE_BYTES);
+    }
+
+    #[test]
+    fn the_last_lines_are_kept_each_up_to_a_bound() {
+        let log = PluginLog::new(PluginName::new("chat"), (1_000, 1_000));
+        for number in 0..KEPT_LINES + 3 {
+            log.keep(tracing::Level::INFO, &format!("{number} {}", "ä".repeat(KEPT_BYTES)));
+        }
+        let kept = log.kept();
+        assert_eq!(kept.len(), KEPT_LINES);
+        assert!(kept[0].text.starts_with("3 ") && kept.iter().all(|line| line.text.len() <= KEPT_BYTES));
     }
 }

@@ -20,6 +20,7 @@ use crate::kept::Kept;
 use crate::kept_components::KeptComponents;
 use crate::limits::MAX_COMPONENT_BYTES;
 use crate::load_error::LoadError;
+use crate::log::PluginLogLine;
 use crate::memory::MemoryAccount;
 use crate::plugin::{BadFile, Beginning, Plugin, PluginList, PluginStatus};
 use crate::private_folder;
@@ -389,6 +390,13 @@ impl PluginHost {
     /// What is known of every plugin now, in the order they were given.
     pub fn statuses(&self) -> Vec<PluginStatus> {
         self.plugins().iter().map(|plugin| plugin.status()).collect()
+    }
+
+    /// The last lines of the log about a plugin, the oldest first; `None` if there is no such plugin.
+    pub fn log_of(&self, plugin: &str) -> Option<Vec<PluginLogLine>> {
+        let plugins = self.plugins();
+        let found = plugins.iter().find(|each| each.name().as_str() == plugin)?;
+        Some(found.surroundings.log.kept())
     }
 
     pub(crate) fn loader(&self) -> &Loader {

@@ -118,6 +118,8 @@ async function tour(shown) {
   await open(page, "Plugins");
   await page.getByRole("heading", { name: "chat" }).waitFor();
   await named(page, "plugins");
+  await page.getByText("Log", { exact: true }).first().click();
+  await page.getByText("The log has nothing about it since the gateway started.").or(page.getByRole("log")).first().waitFor();
   await shoot(shown, "plugins");
   await page.getByRole("button", { name: "Swap…" }).first().click();
   await shoot(shown, "swap");

@@ -62,6 +62,9 @@ pub(crate) enum Command {
         name: String,
         /// The component.
         file: PathBuf,
+        /// Tells whether the gateway could serve the component, and changes nothing.
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         gateway: AdminOptions,
         /// Prints what is known of the plugin then as JSON.
@@ -102,7 +105,7 @@ fn next_steps(project: &Path, kind: Kind) -> String {
 
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Swap { name, file, gateway, json } => swap(&name, &file, &gateway, json),
+        Command::Swap { name, file, dry_run, gateway, json } => swap(&name, &file, dry_run, (&gateway, json)),
         Command::Rollback { name, gateway, json } => roll_back(&name, &gateway, json),
         Command::Ls { gateway, json } => list(&gateway, json),
         Command::New { name, language, kind } => {
@@ -150,14 +153,19 @@ fn list(gateway: &AdminOptions, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn swap(name: &str, file: &Path, gateway: &AdminOptions, json: bool) -> Result<(), Failure> {
+fn swap(name: &str, file: &Path, dry_run: bool, (gateway, json): (&AdminOptions, bool)) -> Result<(), Failure> {
     let component = RegularFile::read(file, MAX_COMPONENT_BYTES)
         .map_err(|error| Failure::Usage(anyhow!(error).context(format!("{}: cannot be read", file.display()))))?;
     let client = AdminClient::new(gateway)?.with_patience(SWAP_PATIENCE);
-    let path = format!("/admin/plugins/{}/swap", percent_encode(name));
+    let query = if dry_run { "?dry-run" } else { "" };
+    let path = format!("/admin/plugins/{}/swap{query}", percent_encode(name));
     let status = client.post_component(&path, &component.bytes).map_err(|error| unless_answered(error, "swapped"))?;
     match json {
         true => print(status),
+        false if dry_run => {
+            let digest = shown(status["digest"].as_str().unwrap_or("?"));
+            print(format_args!("{}: {digest} would serve; nothing was changed", shown(name)))
+        }
         false => {
             let digest = shown(status["digest"].as_str().unwrap_or("?"));
             print(format_args!("{}: {digest} serves, as generation {}", shown(name), status["generation"]))

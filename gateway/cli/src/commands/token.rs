@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use hubgate_core::id::HubName;
 use hubgate_wire::endpoint::Endpoint;
 use hubgate_wire::token::AccessKey;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::config::{Addresses, Config, Span, access_key};
 use crate::{Failure, print};
@@ -36,6 +36,9 @@ pub(crate) struct ClientArguments {
     lifetime: Span,
     #[command(flatten)]
     key: KeySource,
+    /// Prints a JSON object with the token, its audience and when it ends, in seconds since 1970.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -47,6 +50,9 @@ pub(crate) struct RestArguments {
     lifetime: Span,
     #[command(flatten)]
     key: KeySource,
+    /// Prints a JSON object with the token, its audience and when it ends, in seconds since 1970.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,6 +66,9 @@ pub(crate) struct ServerArguments {
     lifetime: Span,
     #[command(flatten)]
     key: KeySource,
+    /// Prints a JSON object with the token, its audience and when it ends, in seconds since 1970.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Whose key signs.
@@ -101,7 +110,7 @@ fn client(arguments: &ClientArguments) -> Result<(), Failure> {
         }
         add(&mut claims, name, value);
     }
-    print(key.sign(&claims))
+    tell(&key, &claims, arguments.json)
 }
 
 fn rest(arguments: &RestArguments) -> Result<(), Failure> {
@@ -110,7 +119,7 @@ fn rest(arguments: &RestArguments) -> Result<(), Failure> {
         return Err(Failure::Usage(anyhow!("--url: must be that of the requests, http://… or https://…")));
     }
     let (_, key) = arguments.key.resolve()?;
-    print(key.sign(&lasting(arguments.lifetime, audience.to_owned())))
+    tell(&key, &lasting(arguments.lifetime, audience.to_owned()), arguments.json)
 }
 
 fn server(arguments: &ServerArguments) -> Result<(), Failure> {
@@ -120,7 +129,15 @@ fn server(arguments: &ServerArguments) -> Result<(), Failure> {
     if let Some(id) = &arguments.server_id {
         claims.insert("nameid".to_owned(), id.as_str().into());
     }
-    print(key.sign(&claims))
+    tell(&key, &claims, arguments.json)
+}
+
+fn tell(key: &AccessKey, claims: &Map<String, Value>, json: bool) -> Result<(), Failure> {
+    let token = key.sign(claims);
+    match json {
+        true => print(json!({ "token": token, "audience": claims["aud"], "expires": claims["exp"] })),
+        false => print(token),
+    }
 }
 
 /// The claims of a token for `audience`, valid from now on.

@@ -62,7 +62,9 @@ pub(super) fn check<B>(
         }
         (Needs::Nothing | Needs::ToRead, _) | (_, Some(Token::Admin)) => {}
         (Needs::Secrets, _) => {
-            return forbidden("The read token does not open access keys: they need the admin token.");
+            return forbidden(
+                "The read token does not open access keys and what plugins log: they need the admin token.",
+            );
         }
         (Needs::ToChange, _) => return forbidden("The read token changes nothing: a change needs the admin token."),
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap};
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hubgate_plugin_host::MAX_COMPONENT_BYTES;
 use hyper::body::{Body as _, Incoming};
@@ -12,10 +12,20 @@ use serde::de::DeserializeOwned;
 
 use super::Admin;
 use super::outcome::Denial;
+use crate::http::Query;
 use crate::refusal::Refusal;
 
 /// How long a component may take to arrive.
 const COMPONENT_TIME: Duration = Duration::from_secs(120);
+
+/// Whether the query asks what would come of a change, and not for the change.
+pub(super) fn is_dry_run(uri: &Uri) -> Result<bool, Denial> {
+    match Query::of(uri).get("dry-run").as_deref() {
+        None | Some("false") => Ok(false),
+        Some("" | "true") => Ok(true),
+        Some(_) => Err(Denial::bad_request("`dry-run` has no value, or is `true` or `false`.")),
+    }
+}
 
 /// Reads an object in JSON, of `server.limits.post` at most.
 pub(super) async fn read_json<T: DeserializeOwned>(

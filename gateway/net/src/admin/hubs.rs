@@ -18,10 +18,9 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::body::read_json;
+use super::body::{is_dry_run, read_json};
 use super::outcome::{Denial, Reply};
 use super::{Admin, clients, hub_settings};
-use crate::http::Query;
 use crate::inbox::LocalMessage;
 use crate::metrics;
 use crate::order_answer::Caller;
@@ -109,11 +108,7 @@ pub(super) async fn set_mode(
     (operator, caller): (IpAddr, Caller),
 ) -> Result<Reply, Denial> {
     let hub = hub_name(name)?;
-    let dry_run = match Query::of(request.uri()).get("dry-run").as_deref() {
-        None | Some("false") => false,
-        Some("" | "true") => true,
-        Some(_) => return Err(Denial::bad_request("`dry-run` has no value, or is `true` or `false`.")),
-    };
+    let dry_run = is_dry_run(request.uri())?;
     let mode = Mode::from(read_json::<NewMode>(admin, request).await?.mode);
     let not_fit = ListedClients { hub: Some(hub.clone()), not_fit_for: Some(mode), ..ListedClients::default() };
     let (_, closes) = clients::gather(admin, not_fit, 0).await?;

@@ -171,6 +171,7 @@ impl Admin {
             }
             Door::Document => Ok(Reply::Json(openapi::document())),
             Door::Plugins => Ok(plugins::list(self)),
+            Door::PluginLog => plugins::log(self, name),
             Door::Swap => plugins::swap(self, name, request).await,
             Door::Rollback => plugins::roll_back(self, name).await,
             Door::Hubs => Ok(hubs::list(self).await),

@@ -17,6 +17,7 @@ pub(super) enum Door {
     Document,
     Session,
     Plugins,
+    PluginLog,
     Swap,
     Rollback,
     Hubs,
@@ -169,10 +170,20 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ..READ
     },
     Operation {
+        path: "/admin/plugins/{name}/log",
+        door: Door::PluginLog,
+        needs: Needs::Secrets,
+        name: "getPluginLog",
+        summary: "The last lines of the log about a plugin",
+        refusals: &[404],
+        ..READ
+    },
+    Operation {
         path: "/admin/plugins/{name}/swap",
         door: Door::Swap,
         name: "swapPlugin",
         summary: "Writes a component into a plugin's file, if it can be served, and serves it",
+        query: Some(&[parameter("dry-run", "Tries the component, and changes nothing")]),
         body: Body::Component,
         refusals: &[404, 408, 409, 413, 415, 422, 503],
         ..CHANGE

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use http::{Request, StatusCode};
 use hubgate_core::id::PluginName;
 use hubgate_core::settings::{self as core, Handler, Pattern};
-use hubgate_plugin_host::{PluginStatus, RollbackError, SwapError};
+use hubgate_plugin_host::{PluginLogLine, PluginStatus, RollbackError, SwapError};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::body::read_component;
+use super::body::{is_dry_run, read_component};
 use super::outcome::{Denial, Reply};
 use super::{Admin, rfc3339};
 use crate::settings::{HubSettings, Negotiate, Settings};
@@ -21,6 +21,15 @@ pub(super) fn list(admin: &Admin) -> Reply {
     let settings = admin.shared.settings();
     let plugins: Vec<Value> = admin.plugins.statuses().into_iter().map(|status| shown(status, &settings)).collect();
     Reply::Json(json!({ "plugins": plugins }))
+}
+
+/// `GET /admin/plugins/{name}/log`: the last lines about a plugin, the oldest first.
+pub(super) fn log(admin: &Admin, name: &str) -> Result<Reply, Denial> {
+    let lines = admin.plugins.log_of(&decoded(name));
+    let lines = lines.ok_or_else(|| Denial::new(StatusCode::NOT_FOUND, "There is no plugin of this name."))?;
+    let shown = |line: &PluginLogLine| json!({ "at": rfc3339(line.at), "level": line.level.as_str().to_ascii_lowercase(), "text": line.text });
+    let lines: Vec<Value> = lines.iter().map(shown).collect();
+    Ok(Reply::Json(json!({ "lines": lines })))
 }
 
 /// `POST /admin/plugins/{name}/rollback`: brings back the version of a plugin that served before the present one.
@@ -42,8 +51,9 @@ pub(super) async fn roll_back(admin: &Admin, name: &str) -> Result<Reply, Denial
 /// `POST /admin/plugins/{name}/swap`: writes a component into a plugin's file once it is known that it can be served.
 pub(super) async fn swap(admin: &Admin, name: &str, request: &mut Request<Incoming>) -> Result<Reply, Denial> {
     let name = decoded(name);
+    let dry_run = is_dry_run(request.uri())?;
     let file = admin.plugins.file_of(&name).map_err(not_swapped)?;
-    if admin.shared.cluster.is_some() {
+    if admin.shared.cluster.is_some() && !dry_run {
         let why = "Nothing was swapped: this gateway is one of a cluster, each node of which has a file of its own. Put the component in the \
                    place of";
         return Err(Denial::new(StatusCode::CONFLICT, format!("{why} {} on each node.", file.display())));
@@ -53,12 +63,25 @@ pub(super) async fn swap(admin: &Admin, name: &str, request: &mut Request<Incomi
     let component = read_component(request).await?;
     let plugins = admin.plugins.clone();
     let failed = |status, error: &dyn std::fmt::Display| Denial::new(status, format!("Nothing was swapped: {error}."));
-    let working = on_a_thread("swap", move || plugins.swap_file(turn, &name, &component));
-    let working = working.map_err(|error| failed(StatusCode::SERVICE_UNAVAILABLE, &error))?;
+    let cannot = |error: std::io::Error| failed(StatusCode::SERVICE_UNAVAILABLE, &error);
+    if dry_run {
+        let working = on_a_thread("swap", move || plugins.try_component(turn, &name, &component)).map_err(cannot)?;
+        return match working.await {
+            Ok(tried) => tried.map(would_serve).map_err(not_swapped),
+            Err(error) => Err(failed(StatusCode::INTERNAL_SERVER_ERROR, &error)),
+        };
+    }
+    let working = on_a_thread("swap", move || plugins.swap_file(turn, &name, &component)).map_err(cannot)?;
     match working.await {
         Ok(swapped) => swapped.map(|status| changed(status, &admin.shared.settings())).map_err(not_swapped),
         Err(error) => Err(failed(StatusCode::INTERNAL_SERVER_ERROR, &error)),
     }
+}
+
+/// The digest is that of a component that was tried and not put anywhere.
+fn would_serve(digest: String) -> Reply {
+    let told = format!("{digest} would serve");
+    Reply::Changed(json!({ "digest": digest, "wouldServe": true }), told)
 }
 
 fn not_swapped(error: SwapError) -> Denial {
