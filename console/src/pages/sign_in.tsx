@@ -32,7 +32,7 @@ export function SignIn() {
         </label>
         <p id="token-help" class="quiet">
           It is in the file that <code>admin.token-file</code> names or, without one, in the ready file. With the read token you can look at
-          everything but access keys, and change nothing. The token stays in this tab until you sign out or close it.
+          everything except access keys, plugin logs and the arguments of traced calls, and change nothing. The token stays in this tab until you sign out or close it.
         </p>
         <ErrorText>{error ?? signedOutBecause.value}</ErrorText>
         <button type="submit" class="primary" disabled={isBusy}>

@@ -32,16 +32,16 @@ const NOT_THERE: [&str; 5] = [
 /// Which gateway, and its token.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdminOptions {
-    /// The gateway's admin listener.
+    /// Address of the gateway's admin listener; required unless --ready-file is given.
     #[arg(long, value_name = "HOST:PORT")]
     admin: Option<String>,
-    /// The admin token. It is better off in a file, or in the variable HUBGATE_ADMIN_TOKEN: others see command lines.
+    /// A token for the admin API; the read token is enough for what changes nothing and shows no secret. It is better off in a file, or in the variable HUBGATE_ADMIN_TOKEN: others see command lines.
     #[arg(long, value_name = "TOKEN")]
     admin_token: Option<String>,
-    /// A file with the admin token.
+    /// A file with that token.
     #[arg(long, value_name = "FILE", conflicts_with = "admin_token")]
     admin_token_file: Option<PathBuf>,
-    /// The ready file of the gateway: says what of the above is not said.
+    /// The gateway's ready file: supplies the address and the token unless an option above gives them. It takes precedence over HUBGATE_ADMIN_TOKEN.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }

@@ -26,7 +26,7 @@ pub(crate) enum Command {
         /// Its mode from now on.
         #[arg(value_parser = mode())]
         mode: Mode,
-        /// Tells how many clients would be closed, and whether the change could be written, and changes nothing.
+        /// Shows how many clients would be closed, and checks that the file looks writable; changes nothing.
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]

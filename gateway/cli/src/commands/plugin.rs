@@ -67,7 +67,7 @@ pub(crate) enum Command {
         dry_run: bool,
         #[command(flatten)]
         gateway: AdminOptions,
-        /// Prints what is known of the plugin then as JSON.
+        /// Prints the answer as one JSON object.
         #[arg(long)]
         json: bool,
     },

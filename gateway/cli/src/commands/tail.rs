@@ -19,19 +19,19 @@ const MAX_KEPT: usize = 10_000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// What begins in this hub.
+    /// Only traces that start in this hub.
     #[arg(long, value_name = "HUB")]
     hub: Option<String>,
-    /// What clients of this user say, and what is sent to the user.
+    /// Calls made by this user's clients, and sends to the user.
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// What the connection with this id says, and what is sent to it.
+    /// Calls made by the client with this id, and sends to it.
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     /// Calls of this method by clients.
     #[arg(long, value_name = "METHOD")]
     method: Option<String>,
-    /// With the arguments of calls. What looks like a secret is left out.
+    /// Also show the arguments of calls (needs the admin token, and is logged). Values that look like secrets are redacted; others may still show.
     #[arg(long)]
     payloads: bool,
     #[command(flatten)]

@@ -234,7 +234,9 @@ mod tests {
         let mut without = Vec::new();
         undescribed("", &schema, &mut without);
         // Described where they stand as a whole.
-        without.retain(|path| !["tls", "rollback", "negotiate", "jwt", "resource-logs"].iter().any(|table| path.contains(table)));
+        without.retain(|path| {
+            !["tls", "rollback", "negotiate", "jwt", "resource-logs"].iter().any(|table| path.contains(table))
+        });
         assert!(without.is_empty(), "{without:?}");
     }
 

@@ -174,14 +174,19 @@ mod tests {
         for _ in 0..most + 7 {
             lines.push(&line);
         }
-        assert_eq!((lines.lock().count, lines.lock().lost), (most, 7), "nobody writes yet");
+        let counted = {
+            let state = lines.lock();
+            (state.count, state.lost)
+        };
+        assert_eq!(counted, (most, 7), "nobody writes yet");
         let (file, writer) = (LogFile::open(&path).expect("the folder is ours"), lines.clone());
         let writing = thread::spawn(move || writer.write_all_to(file));
         lines.end(Duration::from_secs(30));
         writing.join().expect("it does not panic");
         let text = fs::read_to_string(&path).expect("it is there");
         fs::remove_dir_all(&folder).expect("it is ours");
-        assert_eq!((text.lines().count() as u64, lines.lock().written), (most, most));
+        let written = lines.lock().written;
+        assert_eq!((text.lines().count() as u64, written), (most, most));
         assert!(text.lines().all(|each| each.len() == 999), "each line is whole");
     }
 }
