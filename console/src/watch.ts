@@ -78,16 +78,19 @@ export function clear(): void {
 
 /** Shows what comes now and then, and not each span by itself. */
 function waitingRoom() {
+  // What one session has opened is not shown to the next one.
+  const belongsTo = session.peek();
+  const isOver = () => belongsTo !== session.peek();
   let waiting: NonNullable<ReturnType<typeof spanOf>>[] = [];
   const show = () => {
-    if (waiting.length) {
+    if (waiting.length && !isOver()) {
       traces.value = withSpans(traces.value, waiting);
-      waiting = [];
     }
+    waiting = [];
   };
   const timer = setInterval(show, SHOWN_EVERY);
   const take = ({ type, data }: ServerEvent) => {
-    if (type === "missed") {
+    if (type === "missed" && !isOver()) {
       missed.value += Number(JSON.parse(data).count) || 0;
     }
     const span = type === "span" ? spanOf(data) : null;

@@ -13,6 +13,7 @@ use crate::id::Slot;
 use crate::link::{self, Links};
 use crate::mode::ClientKind;
 use crate::slowed_clients::{charge, has_rate};
+use crate::trace::TraceMark;
 use crate::turn::Turn;
 use crate::upstream::Upstream;
 
@@ -111,9 +112,7 @@ impl Listener<'_> {
             true => None,
             false => client.dialect().split(&mut &*said).ok().flatten(),
         };
-        let message = message.and_then(|message| client.dialect().parse(message).ok());
-        let follower = self.clients.hubs().follower();
-        let mark = message.and_then(|message| follower?.passes(client.facts()?, &message));
+        let mark = message.and_then(|message| mark_of_passing(self.clients, slot, message));
         link::forward_from_client(self.links, self.clients, turn, slot, said);
         drop(mark);
     }
@@ -160,7 +159,9 @@ impl Listener<'_> {
         if clients[slot].line().has_log() && !is_read(links, clients, slot) {
             // It is looked at for the log alone.
             if logged::hear(clients, turn, slot, dialect.said(bytes), bytes.len()) == Heed::Yes {
+                let mark = mark_of_passing(clients, slot, bytes);
                 link::pass_on(links, clients, turn, slot, |out| dialect.write_encoded(bytes, out));
+                drop(mark);
             }
             return;
         }
@@ -263,6 +264,13 @@ impl Listener<'_> {
             Refused::Other => {}
         }
     }
+}
+
+/// The mark of a message that a hub server answers, if somebody follows it and it can be read.
+fn mark_of_passing(clients: &Clients, slot: Slot, message: &[u8]) -> Option<TraceMark> {
+    let follower = clients.hubs().follower().filter(|_| clients.hubs().reads_what_passes())?;
+    let client = &clients[slot];
+    follower.passes(client.facts()?, &client.dialect().parse(message).ok()?)
 }
 
 /// Whether somebody here wants to know what a client's messages say: the gateway that answers it, or filters.

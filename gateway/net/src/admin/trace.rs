@@ -19,7 +19,7 @@ use crate::http::Query;
 use crate::inbox::LocalMessage;
 use crate::shards::Shards;
 use crate::tasks;
-use crate::telemetry::{MAX_WATCHERS, Wanted, Watched, Watching};
+use crate::telemetry::{MAX_WAITING, MAX_WATCHERS, Wanted, Watched, Watching};
 
 /// How long the shards may take to go by who watches.
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,7 +58,12 @@ const ATTRIBUTES: [(&str, &str); 18] = [
 
 /// `GET /admin/trace`.
 pub(super) fn watch<B>(admin: &Admin, request: &Request<B>) -> Result<Reply, Denial> {
-    let wanted = wanted(Query::of(request.uri()))?;
+    let (watcher, headers) = (admin.clone(), request.headers().clone());
+    let token = move || Token::of(&headers, &watcher.shared.settings().admin);
+    let Some(opened_by) = token() else {
+        return Err(Denial::new(StatusCode::UNAUTHORIZED, "The admin token is missing or wrong."));
+    };
+    let wanted = Wanted { is_for_operator: opened_by == Token::Admin, ..wanted(Query::of(request.uri()))? };
     let with_payloads = wanted.payloads;
     let Some(watching) = admin.shared.telemetry.watch(wanted) else {
         let text = format!("{MAX_WATCHERS} watch messages already: one has to end before another may begin.");
@@ -68,12 +73,9 @@ pub(super) fn watch<B>(admin: &Admin, request: &Request<B>) -> Result<Reply, Den
         tracing::info!("an operator watches messages with what they carry");
     }
     let (events, told) = mpsc::channel(1);
-    let (admin, shards, headers) = (admin.clone(), admin.shards.clone(), request.headers().clone());
     // The stream ends with its token.
-    let token = move || Token::of(&headers, &admin.shared.settings().admin);
-    let opened_by = token();
-    let may_go_on = move || token() >= opened_by;
-    tasks::spawn_awaited(tell(shards, may_go_on, watching, events));
+    let may_go_on = move || token() >= Some(opened_by);
+    tasks::spawn_awaited(tell(admin.shards.clone(), may_go_on, watching, events));
     Ok(Reply::Events(told))
 }
 
@@ -99,12 +101,17 @@ fn wanted(query: Query<'_>) -> Result<Wanted, Denial> {
         connection: connection.transpose()?,
         method: method.transpose()?,
         payloads,
+        is_for_operator: false,
     })
 }
 
 /// Tells what is watched until the operator hangs up, or may no more.
 async fn tell(shards: Shards, may_go_on: impl Fn() -> bool, mut watching: Watching, events: mpsc::Sender<Bytes>) {
-    shards.ask(LocalMessage::Follow, FOLLOW_TIMEOUT).await;
+    tokio::select! {
+        // A shard that does not answer follows with its next tick.
+        _ = shards.ask(LocalMessage::Follow, FOLLOW_TIMEOUT) => {}
+        () = events.closed() => {}
+    }
     let mut text = WATCHING.to_owned();
     while may_go_on() && events.send(std::mem::take(&mut text).into()).await.is_ok() {
         let span = tokio::select! {
@@ -115,7 +122,9 @@ async fn tell(shards: Shards, may_go_on: impl Fn() -> bool, mut watching: Watchi
             Ok(Some(span)) => {
                 sleep(GATHERING).await;
                 write_span(&mut text, &span);
-                while let Some(span) = watching.next_now() {
+                // No more than waits at a time: others have a turn on this thread, too.
+                for _ in 1..MAX_WAITING {
+                    let Some(span) = watching.next_now() else { break };
                     write_span(&mut text, &span);
                 }
                 let missed = watching.take_missed();

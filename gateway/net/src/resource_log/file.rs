@@ -35,10 +35,19 @@ impl LogFile {
         }
         if self.is_torn {
             self.file.write_all(b"\n")?;
+            self.is_torn = false;
         }
-        self.is_torn = true;
-        self.file.write_all(lines)?;
-        self.is_torn = false;
+        let mut rest = lines;
+        while !rest.is_empty() {
+            match self.file.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            // Until the rest follows; nothing is torn where nothing was written.
+            self.is_torn = !rest.is_empty();
+        }
         Ok(())
     }
 

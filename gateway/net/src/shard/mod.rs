@@ -193,6 +193,8 @@ impl ShardThread {
             self.settle_kept();
             self.shared.outboxes.relieve();
             self.shared.tell_overdue_refusals();
+            // In case it was not told of one that has begun or ended to watch.
+            self.core.borrow_mut().follow_messages(self.shared.follower());
             self.shared.loads.set(self.index, self.expected_clients());
         }
     }

@@ -56,6 +56,9 @@ impl Telemetry {
 
     /// The same for those who watch alone.
     fn of_passing(&self, client: &ConnectionFacts, method: &str) -> Option<Arc<Span>> {
+        if !self.is_watched() {
+            return None;
+        }
         let span =
             self.begin_for(None, None, &subject_of(client, method), SpanKind::Server, &name_of(client, method))?;
         describe(&span, client, method);

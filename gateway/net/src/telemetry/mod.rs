@@ -28,7 +28,7 @@ pub(crate) use context::{Context, is_of_trace};
 pub(crate) use counts::Counts as SpanCounts;
 pub(crate) use export::Export;
 pub(crate) use span::{Span, SpanKind, attribute};
-pub(crate) use watching::{MAX_WATCHERS, Subject, Wanted, Watched, Watching};
+pub(crate) use watching::{MAX_WAITING, MAX_WATCHERS, Subject, Wanted, Watched, Watching};
 
 /// Who is told of spans.
 #[derive(Debug, Default)]

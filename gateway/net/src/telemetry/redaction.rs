@@ -7,6 +7,10 @@ use serde_json::Value;
 const LONGEST_READ: usize = 64 * 1024;
 const LONGEST_SHOWN: usize = 2_048;
 
+/// How deep texts of JSON are read that are in texts of JSON, and at how many places of a text a token is looked for.
+const DEEPEST: usize = 2;
+const MOST_TOKENS: usize = 64;
+
 const REDACTED: &str = "[redacted]";
 /// Parts of names whose values are secret, in lower case, without what separates words.
 const SECRETS: [&str; 13] = [
@@ -34,7 +38,7 @@ pub(super) fn shown(arguments: PayloadRef<'_>) -> String {
         Ok(arguments) => arguments,
         Err(_) => return format!("[{} bytes that are no JSON]", arguments.len()),
     };
-    redact(&mut arguments);
+    redact(&mut arguments, 0);
     let mut shown = arguments.to_string();
     if shown.len() > LONGEST_SHOWN {
         shown.truncate(shown.floor_char_boundary(LONGEST_SHOWN));
@@ -43,19 +47,34 @@ pub(super) fn shown(arguments: PayloadRef<'_>) -> String {
     shown
 }
 
-fn redact(value: &mut Value) {
+/// `depth`: of JSON within texts of JSON.
+fn redact(value: &mut Value, depth: usize) {
     match value {
-        Value::String(text) if is_secret(text) => REDACTED.clone_into(text),
-        Value::Array(items) => items.iter_mut().for_each(redact),
+        Value::String(text) => redact_text(text, depth),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact(item, depth)),
         Value::Object(fields) => {
             for (name, value) in fields {
                 match is_name_of_secret(name) {
                     true => *value = REDACTED.into(),
-                    false => redact(value),
+                    false => redact(value, depth),
                 }
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Also what is JSON itself, as some applications send their objects.
+fn redact_text(text: &mut String, depth: usize) {
+    let is_object_or_list = text.trim_start().starts_with(['{', '[']);
+    if is_object_or_list
+        && depth < DEEPEST
+        && let Ok(mut inner) = serde_json::from_str::<Value>(text)
+    {
+        redact(&mut inner, depth + 1);
+        *text = inner.to_string();
+    } else if is_secret(text) {
+        REDACTED.clone_into(text);
     }
 }
 
@@ -64,17 +83,20 @@ fn is_name_of_secret(name: &str) -> bool {
     SECRETS.iter().any(|secret| name.contains(secret)) || name == "pwd" || name == "pin"
 }
 
-/// A JSON Web Token, what an `Authorization` header has, or a connection string.
+/// Text that has a JSON Web Token, or what an `Authorization` header, a connection string or the query of a signed URL has.
 fn is_secret(text: &str) -> bool {
-    let text = text.trim_start();
-    let scheme = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    let lower = || text.to_ascii_lowercase();
-    (text.starts_with("eyJ") && text.bytes().filter(|&byte| byte == b'.').count() >= 2)
-        || scheme("bearer ")
-        || scheme("basic ")
-        || ["accesskey=", "accountkey=", "sharedaccesskey=", "password=", "pwd="]
-            .iter()
-            .any(|key| lower().contains(key))
+    const SCHEMES: [&str; 3] = ["bearer ", "basic ", "sharedaccesssignature "];
+    const KEYS: [&str; 9] =
+        ["accesskey=", "accountkey=", "password=", "pwd=", "token=", "secret=", "sig=", "api_key=", "apikey="];
+    let lower = text.trim_start().to_ascii_lowercase();
+    SCHEMES.iter().any(|scheme| lower.starts_with(scheme))
+        || KEYS.iter().any(|key| lower.contains(key))
+        || text.match_indices("eyJ").take(MOST_TOKENS).any(|(at, _)| is_json_web_token(&text[at..]))
+}
+
+fn is_json_web_token(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    text.bytes().take_while(|byte| is_part(*byte)).filter(|byte| *byte == b'.').take(2).count() == 2
 }
 
 #[cfg(test)]
@@ -90,12 +112,27 @@ mod tests {
         let json = r#"["ann",{"userName":"ann","Pass-Word":"a","api_key":["b"],"x":{"refreshToken":{"c":1}},"PIN":7}]"#;
         let expected = r#"["ann",{"userName":"ann","Pass-Word":"[redacted]","api_key":"[redacted]","x":{"refreshToken":"[redacted]"},"PIN":"[redacted]"}]"#;
         assert_eq!(sorted(&shown_text(json)), sorted(expected));
-        for secret in
-            ["eyJhbGciOiJI.eyJzdWIiOiIx.c2ln", "Bearer abc", "basic YTpi", "Endpoint=http://a;AccessKey=b;Version=1.0;"]
-        {
+        for secret in [
+            "eyJhbGciOiJI.eyJzdWIiOiIx.c2ln",
+            "see eyJhbGciOiJI.eyJzdWIiOiIx.c2ln.",
+            "wss://example.com/client/?hub=chat&access_token=abc",
+            "https://example.com/blob?sv=1&sig=abc",
+            "Bearer abc",
+            "basic YTpi",
+            "Endpoint=http://a;AccessKey=b;Version=1.0;",
+        ] {
             let json = serde_json::to_string(&[secret, "kept"]).expect("texts are JSON");
             assert_eq!(shown_text(&json), r#"["[redacted]","kept"]"#, "{secret}");
         }
+    }
+
+    #[test]
+    fn secrets_in_json_that_is_a_text_are_not_shown_either() {
+        let inner = r#"{"password":"x","n":1}"#;
+        let json = serde_json::to_string(&[inner, "{no json, and no secret"]).expect("texts are JSON");
+        let shown: Vec<String> = serde_json::from_str(&shown_text(&json)).expect("a list");
+        assert_eq!(sorted(&shown[0]), sorted(r#"{"password":"[redacted]","n":1}"#));
+        assert_eq!(shown[1], "{no json, and no secret");
     }
 
     #[test]

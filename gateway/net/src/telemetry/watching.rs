@@ -1,17 +1,18 @@
 //! Operators who watch messages on their way: what each wants to see, and what waits for it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use hubgate_core::id::{ConnectionId, HubName, UserId};
 use opentelemetry_proto::tonic::trace::v1 as otlp;
 use tokio::sync::mpsc;
 
-/// Who may watch at once, in number.
+/// Who may watch at once, in number, and how many of these places are for holders of the admin token alone.
 pub(crate) const MAX_WATCHERS: usize = 8;
+const RESERVED: usize = 2;
 /// Spans that wait for one of them, in number.
-const QUEUE: usize = 512;
+pub(crate) const MAX_WAITING: usize = 512;
 
 /// Which traces are wanted; what is not given narrows nothing.
 #[derive(Debug, Default)]
@@ -22,6 +23,8 @@ pub(crate) struct Wanted {
     /// In any case, as hub servers read it.
     pub(crate) method: Option<String>,
     pub(crate) payloads: bool,
+    /// Whether the one that watches has the admin token.
+    pub(crate) is_for_operator: bool,
 }
 
 /// What a trace begins with.
@@ -81,6 +84,8 @@ pub(super) struct Watchers {
     all: ArcSwap<Vec<Arc<Watcher>>>,
     /// Looked at for every send.
     are_there: AtomicBool,
+    /// One changes them at a time.
+    changing: Mutex<()>,
 }
 
 impl Watchers {
@@ -105,7 +110,8 @@ impl Watchers {
     /// One more, unless there are as many as may be.
     fn add(&self, watcher: &Arc<Watcher>) -> bool {
         let with = |all: &[Arc<Watcher>]| {
-            let more = (all.len() < MAX_WATCHERS).then_some(watcher);
+            let most = if watcher.wanted.is_for_operator { MAX_WATCHERS } else { MAX_WATCHERS - RESERVED };
+            let more = (all.len() < most).then_some(watcher);
             all.iter().chain(more).cloned().collect()
         };
         self.change(with);
@@ -117,9 +123,11 @@ impl Watchers {
     }
 
     fn change(&self, change: impl Fn(&[Arc<Watcher>]) -> Vec<Arc<Watcher>>) {
-        self.all.rcu(|all| change(all));
-        // Whoever changes it next sets it again: the last one has seen all others.
-        self.are_there.store(!self.all.load().is_empty(), Ordering::SeqCst);
+        // What is looked at for every send always says how it is in the end.
+        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = change(&self.all.load());
+        self.are_there.store(!all.is_empty(), Ordering::Relaxed);
+        self.all.store(Arc::new(all));
     }
 }
 
@@ -134,7 +142,7 @@ pub(crate) struct Watching {
 impl Watching {
     /// `None`: as many watch as may.
     pub(super) fn begin(telemetry: Arc<super::Telemetry>, wanted: Wanted) -> Option<Watching> {
-        let (queue, spans) = mpsc::channel(QUEUE);
+        let (queue, spans) = mpsc::channel(MAX_WAITING);
         let watcher = Arc::new(Watcher { wanted, queue, missed: AtomicU64::new(0) });
         telemetry.watchers.add(&watcher).then_some(Watching { telemetry, watcher, spans })
     }
