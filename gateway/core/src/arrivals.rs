@@ -18,6 +18,36 @@ pub struct NewClient {
     /// What its token says of its times.
     pub times: ClientTimes,
     pub reconnect: Reconnect,
+    pub family: Family,
+}
+
+/// The family of protocols that a client speaks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Family {
+    /// ASP.NET Core SignalR, which opens with a handshake.
+    #[default]
+    Core,
+    /// ASP.NET SignalR. The client's hub is that of its application, to whose hub servers it is routed, and it gets what is sent to these
+    /// hubs as well.
+    AspNet { also_in: Vec<HubName> },
+}
+
+/// A client of ASP.NET SignalR that comes by another transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReturningClient {
+    /// What has opened its transports before.
+    pub token: ConnectionId,
+    pub transport: Transport,
+    pub why: Return,
+}
+
+/// Why a client of ASP.NET SignalR comes by another transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Return {
+    /// It tries another kind of transport, and knows nothing of what went over the one before.
+    Anew,
+    /// Its transport broke. It has got what was sent up to the message with this cursor.
+    After(Box<str>),
 }
 
 /// Whether a client may go on by another transport when its own breaks. It may only if it has negotiated that, is on a WebSocket, and asks for

@@ -1,5 +1,6 @@
 //! Names and ids. Each is a type of its own, so that a user id cannot be taken for a group.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,9 +9,24 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::arena::key;
 
-/// A hub's name in lower case: hubs are compared without case.
+/// A hub's name in lower case: hubs are compared without case. A hub of ASP.NET SignalR and one of ASP.NET Core SignalR are two hubs, also where
+/// their names are equal: that of the former begins with `aspnet:`, which no other name can.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HubName(Arc<str>);
+
+/// What the names of hubs of ASP.NET SignalR begin with.
+const ASP_NET: &str = "aspnet:";
+
+/// The longest name of a hub of ASP.NET SignalR, in characters: that of an application, which is often a .NET type's, and that of a hub.
+const LONGEST_ASP_NET_NAME: usize = 256;
+
+/// Why a text names no hub of ASP.NET SignalR.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "Invalid hub name. The name of an ASP.NET SignalR hub is that of its application, `_` and that of the hub, with at most 256 characters from \
+     space to ~, without \" and \\."
+)]
+pub struct InvalidAspNetHubName;
 
 /// Why a text is no [`HubName`]; the text is the one the service's REST API gives.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -34,7 +50,41 @@ impl HubName {
         }
     }
 
+    /// The hub of ASP.NET SignalR that a hub server names, which is `{application}_{hub}`. Which part of it is the application cannot be told.
+    pub fn asp_net(name: &str) -> Result<HubName, InvalidAspNetHubName> {
+        let may_be_in_name = |c: char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+        match name.contains('_') && name.len() <= LONGEST_ASP_NET_NAME && name.chars().all(may_be_in_name) {
+            true => Ok(HubName(format!("{ASP_NET}{}", name.to_ascii_lowercase()).into())),
+            false => Err(InvalidAspNetHubName),
+        }
+    }
+
+    /// Reads what [`HubName::as_str`] gives, of a hub of either kind.
+    pub fn read(name: &str) -> Result<HubName, InvalidHubName> {
+        match name.strip_prefix(ASP_NET) {
+            Some(name) => HubName::asp_net(name).map_err(|InvalidAspNetHubName| InvalidHubName),
+            None => HubName::parse(name),
+        }
+    }
+
+    /// With what tells hubs of ASP.NET SignalR from others.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is a hub of ASP.NET SignalR.
+    pub fn is_asp_net(&self) -> bool {
+        self.0.starts_with(ASP_NET)
+    }
+
+    /// The name under which the configuration has the settings of the hub, and of one of the other kind that has the same name.
+    pub fn configured(&self) -> &str {
+        self.0.strip_prefix(ASP_NET).unwrap_or(&self.0)
+    }
+}
+
+impl Borrow<str> for HubName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::arrivals::{NewClient, NewServerConnection, ResumedClient};
+use crate::arrivals::{NewClient, NewServerConnection, ResumedClient, ReturningClient};
 use crate::close_cause::CloseCause;
 use crate::delivery::Action;
 use crate::event::UpstreamAnswer;
@@ -39,6 +39,13 @@ pub enum Input<'i, 'b> {
     /// A client goes on by another transport, which is open. `transport` is [`crate::Shard::next_transport`]. What carried its messages before
     /// is severed, and what comes late of it is ignored. The client is sent its Sequence first, and then what it has not acknowledged.
     ClientResumed { transport: TransportKey, client: ResumedClient },
+    /// A client of ASP.NET SignalR is ready: its hub server hears of it, with this query. One that is ready already stays as it is.
+    ClientStarted { token: ConnectionId, query: Box<str> },
+    /// A client of ASP.NET SignalR leaves for good.
+    ClientAborted { token: ConnectionId },
+    /// A client of ASP.NET SignalR comes by another transport, which is open. `transport` is [`crate::Shard::next_transport`]. What carried
+    /// its messages before is severed.
+    ClientReturned { transport: TransportKey, client: ReturningClient },
     /// Somebody has come with a client's token and may not resume it. It is counted where the hub is in use.
     ResumeRefused { hub: HubName, refusal: ResumeRefusal },
     /// Too much is kept for clients, all together, and most of it for this one: it is closed as slow.

@@ -52,7 +52,9 @@ pub mod trace;
 mod turn;
 mod upstream;
 
-pub use arrivals::{ClientTimes, Identity, NewClient, NewServerConnection, Reconnect, ResumedClient, WhenLost};
+pub use arrivals::{
+    ClientTimes, Family, Identity, NewClient, NewServerConnection, Reconnect, ResumedClient, Return, ReturningClient, WhenLost,
+};
 pub use client::listing::{ListPart, ListedClient, ListedClients};
 pub use client::resuming::MostKept;
 pub use close_cause::CloseCause;

@@ -55,6 +55,11 @@ impl Input<'_, '_> {
             Input::ClientResumed { transport, client } => {
                 Input::ClientResumed { transport: *transport, client: client.clone() }
             }
+            Input::ClientStarted { token, query } => Input::ClientStarted { token: *token, query: query.clone() },
+            Input::ClientAborted { token } => Input::ClientAborted { token: *token },
+            Input::ClientReturned { transport, client } => {
+                Input::ClientReturned { transport: *transport, client: client.clone() }
+            }
             Input::ResumeRefused { hub, refusal } => Input::ResumeRefused { hub: hub.clone(), refusal: *refusal },
             Input::KeepsTooMuch(client) => Input::KeepsTooMuch(*client),
             Input::SaidLastWords(transport) => Input::SaidLastWords(*transport),

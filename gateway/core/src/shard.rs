@@ -7,6 +7,7 @@ use hubgate_wire::negotiate::Transport;
 use crate::client::Clients;
 use crate::client::listing::{self, ListPart, ListedClients};
 use crate::client::resuming::{self, MostKept};
+use crate::client::returning;
 use crate::client::timer_wheel::TimerWheel;
 use crate::detours::Detours;
 use crate::effect::Effect;
@@ -150,6 +151,11 @@ impl Shard {
         now: Millis,
     ) -> Result<(), ResumeRefusal> {
         resuming::may_resume(self.parts.clients(), client, hub, user, now)
+    }
+
+    /// Whether the client of ASP.NET SignalR that this token has opened may come by another transport, by [`Input::ClientReturned`].
+    pub fn may_return(&self, token: ConnectionId, hub: &HubName) -> bool {
+        returning::may_return(self.parts.clients(), token, hub)
     }
 
     /// Whether a client that comes to a hub now, and asks for it, may resume: where the gateway answers it, and where all hub servers

@@ -70,7 +70,7 @@ impl Field for HubName {
     }
 
     fn read(source: &mut Source<'_>) -> Result<HubName, Unreadable> {
-        HubName::parse(source.reader.text()?).map_err(|_| Unreadable::Malformed)
+        HubName::read(source.reader.text()?).map_err(|_| Unreadable::Malformed)
     }
 }
 

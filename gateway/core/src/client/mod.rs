@@ -19,6 +19,7 @@ pub(crate) mod opening;
 pub(crate) mod read_holds;
 pub(crate) mod renewal;
 pub(crate) mod resuming;
+pub(crate) mod returning;
 mod session;
 pub(crate) mod timer_wheel;
 pub(crate) mod unread;
