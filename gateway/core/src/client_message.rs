@@ -49,7 +49,7 @@ impl Listener<'_> {
     fn waits(&self, slot: Slot) -> bool {
         match self.clients[slot].is_open() {
             true => self.reads_one_by_one(slot),
-            false => self.clients[slot].has_hold(Hold::Announcement),
+            false => self.clients[slot].has_hold(Hold::Announcement) || self.clients[slot].has_hold(Hold::Start),
         }
     }
 

@@ -22,7 +22,7 @@ impl ModeSwitch {
         let hubs = clients.hubs().iter().filter(|(_, hub)| is_switched(&hub.name));
         let switched: Vec<(HubIndex, _)> = hubs.map(|(index, hub)| (index, settings.hub(&hub.name).mode)).collect();
         for (hub, mode) in switched {
-            for (slot, client) in clients.iter_mut().filter(|(_, client)| client.hub() == hub) {
+            for (slot, client) in clients.iter_mut().filter(|(_, client)| client.hubs().any(|each| each == hub)) {
                 if !client.switch(mode) {
                     self.backlog.push_back(slot);
                 }
@@ -42,8 +42,8 @@ impl ModeSwitch {
             let Some(client) = clients.get(slot).filter(|client| !client.is_closed()) else {
                 continue;
             };
-            let mode = turn.settings.hub(&clients.hub_of(slot).name).mode;
-            if mode.of_present_client(client.kind()).is_some() {
+            let fits = |hub| turn.settings.hub(&clients.hub(hub).name).mode.of_present_client(client.kind()).is_some();
+            if client.hubs().all(fits) {
                 continue;
             }
             allowed -= 1;

@@ -4,7 +4,7 @@ mod reading;
 mod tokens;
 
 use crate::client::read_holds::Hold;
-use crate::client::{Clients, Session, actions, announcements, marked, renewal, resuming};
+use crate::client::{Clients, Session, actions, announcements, marked, renewal, resuming, returning};
 use crate::client_results::ClientResults;
 use crate::directory_change::DirectoryChange;
 use crate::drain::{self, Answerers, Drain};
@@ -134,6 +134,9 @@ impl Parts {
             }
             Input::ClientGone { transport, cause } => clients.gone(turn, transport, cause),
             Input::ClientResumed { transport, client } => resuming::resumed(clients, turn, transport, client),
+            Input::ClientStarted { token, query } => returning::started(clients, turn, token, &query),
+            Input::ClientAborted { token } => returning::aborted(clients, turn, token),
+            Input::ClientReturned { transport, client } => returning::returned(clients, turn, transport, client),
             Input::ResumeRefused { hub, refusal } => resuming::refused(clients, &hub, refusal),
             Input::KeepsTooMuch(slot) => resuming::close_slow(clients, turn, slot),
             Input::ServerOpened { id, server } => links.open_server(clients, turn, id, server),

@@ -165,7 +165,7 @@ pub struct Timeouts {
 
 impl Settings {
     pub fn hub(&self, hub: &HubName) -> &HubSettings {
-        self.hubs.get(hub).unwrap_or(&self.other_hubs)
+        self.hubs.get(hub.configured()).unwrap_or(&self.other_hubs)
     }
 
     /// How many streams a plugin may have, and how much may wait in each.
@@ -189,7 +189,7 @@ impl Settings {
     /// Whether the configuration names the hub.
     pub fn names(&self, hub: &HubName) -> bool {
         let is_in = |pattern: &Pattern| *pattern != Pattern::Any && pattern.matches(hub.as_str());
-        self.hubs.contains_key(hub) || self.upstream.iter().any(|item| is_in(&item.hubs))
+        self.hubs.contains_key(hub.configured()) || self.upstream.iter().any(|item| is_in(&item.hubs))
     }
 
     /// The hubs that the configuration names.

@@ -154,8 +154,8 @@ impl Shard {
     }
 
     /// Whether the client of ASP.NET SignalR that this token has opened may come by another transport, by [`Input::ClientReturned`].
-    pub fn may_return(&self, token: ConnectionId, hub: &HubName) -> bool {
-        returning::may_return(self.parts.clients(), token, hub)
+    pub fn may_return(&self, token: ConnectionId, hub: &HubName, now: Millis) -> bool {
+        returning::may_return(self.parts.clients(), token, hub, now)
     }
 
     /// Whether a client that comes to a hub now, and asks for it, may resume: where the gateway answers it, and where all hub servers

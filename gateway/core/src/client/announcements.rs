@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Clients;
 use super::read_holds::Hold;
 use crate::directory_change::DirectoryChange;
+use crate::hub::hubs::Hubs;
 use crate::id::{HubIndex, HubName, Slot};
 use crate::turn::Turn;
 
@@ -19,32 +20,51 @@ struct Pending {
     waiting: Vec<Slot>,
 }
 
-/// A client opens. It is not read before the other nodes know that its hub is used here.
-pub(super) fn opened(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, index: HubIndex) {
-    let hub = &mut clients.hubs[index];
+/// A client opens. It is not read before the other nodes know that its hubs are used here.
+pub(super) fn opened(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+    let Clients { arena, hubs, announcements, .. } = clients;
+    let mut waits = false;
+    for index in arena[slot].hubs() {
+        waits |= opened_in(hubs, announcements, turn, slot, index);
+    }
+    if waits {
+        clients.hold(turn, slot, Hold::Announcement);
+    }
+}
+
+/// The same in one hub. Gives whether the client waits for that.
+fn opened_in(
+    hubs: &mut Hubs,
+    announcements: &mut Announcements,
+    turn: &mut Turn<'_>,
+    slot: Slot,
+    index: HubIndex,
+) -> bool {
+    let hub = &mut hubs[index];
     hub.open_clients += 1;
     if hub.open_clients == 1 {
         let here = turn.here();
         hub.announce(turn, DirectoryChange::HubUsed(here));
         if !turn.neighbours.nodes().is_empty() {
-            clients.announcements.0.entry(hub.name.clone()).or_default().count += 1;
+            announcements.0.entry(hub.name.clone()).or_default().count += 1;
         }
     }
-    if !clients.announcements.0.is_empty()
-        && let Some(pending) = clients.announcements.0.get_mut(&clients.hubs[index].name)
-    {
-        pending.waiting.push(slot);
-        clients.hold(turn, slot, Hold::Announcement);
+    match announcements.0.is_empty() {
+        true => false,
+        false => announcements.0.get_mut(&hub.name).map(|pending| pending.waiting.push(slot)).is_some(),
     }
 }
 
 /// A client is closed.
-pub(super) fn closed(clients: &mut Clients, turn: &mut Turn<'_>, index: HubIndex) {
-    let hub = &mut clients.hubs[index];
-    hub.open_clients -= 1;
-    if hub.open_clients == 0 {
-        let here = turn.here();
-        hub.announce(turn, DirectoryChange::HubUnused(here));
+pub(super) fn closed(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+    let Clients { arena, hubs, .. } = clients;
+    for index in arena[slot].hubs() {
+        let hub = &mut hubs[index];
+        hub.open_clients -= 1;
+        if hub.open_clients == 0 {
+            let here = turn.here();
+            hub.announce(turn, DirectoryChange::HubUnused(here));
+        }
     }
 }
 
@@ -59,7 +79,9 @@ pub(crate) fn announced(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubNam
     }
     let pending = clients.announcements.0.remove(hub).unwrap_or_default();
     for slot in pending.waiting {
-        if clients.is_still(slot) {
+        // Of several hubs, all have to be known.
+        let waits_on = clients.announcements.0.values().any(|other| other.waiting.contains(&slot));
+        if !waits_on && clients.is_still(slot) {
             clients.release_hold(turn, slot, Hold::Announcement);
         }
     }

@@ -126,19 +126,21 @@ impl Clients {
         groups::leave(self, turn, slot, None);
         let client = &self.arena[slot];
         let (id, transport, index) = (client.id(), client.transport(), client.hub());
-        let hub = &mut self.hubs[index];
-        hub.counters.closed[cause as usize] += 1;
+        self.hubs[index].counters.closed[cause as usize] += 1;
         if let Some(facts) = facts {
             self.slots.remove(&id);
-            hub.remove(slot, transport, facts.user_id.as_ref());
-            hub.directory.apply(DirectoryChange::ClientsLeft(1));
-            if let Some(user) = &facts.user_id
-                && !hub.has_user(user)
-            {
-                hub.directory.apply(DirectoryChange::UserLeft { user: user.clone(), shard: turn.here() });
+            for each in client.hubs() {
+                let hub = &mut self.hubs[each];
+                hub.remove(slot, (each == index).then_some(transport), facts.user_id.as_ref());
+                hub.directory.apply(DirectoryChange::ClientsLeft(1));
+                if let Some(user) = &facts.user_id
+                    && !hub.has_user(user)
+                {
+                    hub.directory.apply(DirectoryChange::UserLeft { user: user.clone(), shard: turn.here() });
+                }
             }
             turn.then(Step::Departed(Box::new(Departure { slot, facts, cause, reason })));
         }
-        announcements::closed(self, turn, index);
+        announcements::closed(self, turn, slot);
     }
 }

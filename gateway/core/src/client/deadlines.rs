@@ -4,7 +4,7 @@ use hubgate_wire::negotiate::Transport;
 
 use super::attachment::Attachment;
 use super::timer_wheel::Due;
-use super::{Clients, Closing, Phase, logged, resuming};
+use super::{Clients, Closing, Phase, logged, resuming, returning};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::failure;
@@ -61,6 +61,10 @@ impl Clients {
                 let of_link = link.into_iter().flat_map(|link| [link.next, link.moving]).flatten();
                 of_link.chain(client.expiry.end()).fold(until, Millis::min)
             }
+            Phase::Open { .. } if client.dialect().is_asp_net() => match self.check_asp_net(turn, slot) {
+                Some(next) => self[slot].expiry.end().into_iter().chain(link.and_then(|link| link.next)).fold(next, Millis::min),
+                None => return,
+            },
             // Its hub server pings it, and misses it.
             Phase::Open { .. } if let Some(link) = link => {
                 let ack_due = client.line().ack_due();
@@ -84,6 +88,19 @@ impl Clients {
             },
         };
         self.schedule(slot, next);
+    }
+
+    /// The same for a client of ASP.NET SignalR, which the gateway pings whoever answers it. Its polls show that it lives; of an event stream only what
+    /// becomes of the writes does.
+    fn check_asp_net(&mut self, turn: &mut Turn<'_>, slot: Slot) -> Option<Millis> {
+        let next = match self[slot].transport() {
+            Transport::WebSockets => self.check_silence(turn, slot)?,
+            Transport::ServerSentEvents | Transport::LongPolling => turn.now + turn.settings.timeouts.client,
+        };
+        match self[slot].transport() {
+            Transport::LongPolling => Some(next),
+            Transport::WebSockets | Transport::ServerSentEvents => Some(next.min(returning::keep_alive(self, turn, slot))),
+        }
     }
 
     /// Pings an open client that the gateway answers, and gives it up when it is silent for too long. Gives when to look again.

@@ -10,7 +10,7 @@ use hubgate_wire::signalr::{Exchange, HubMessage, HubProtocol, MalformedMessage}
 use hubgate_wire::websocket::{DataKind, Frame};
 
 use super::link_log::Said;
-use crate::arrivals::Reconnect;
+use crate::arrivals::{Family, Reconnect};
 use crate::failure;
 use crate::mode::ClientKind;
 use crate::outgoing::Outgoing;
@@ -31,8 +31,12 @@ const JSON_CLOSE: &[u8] = b"{\"type\":7";
 pub(crate) enum Dialect {
     /// ASP.NET Core SignalR, up to the handshake request that names a hub protocol. Until then all is JSON.
     CoreHandshake,
-    /// ASP.NET Core SignalR, in this hub protocol.
-    Core(HubProtocol),
+    /// ASP.NET Core SignalR in this hub protocol, or ASP.NET SignalR, which opens without a handshake.
+    Hub(HubProtocol),
+}
+
+impl Dialect {
+    pub(crate) const ASP_NET: Dialect = Dialect::Hub(HubProtocol::AspNet);
 }
 
 impl PartialEq for Dialect {
@@ -54,6 +58,20 @@ pub(crate) struct Answer<'a> {
 
 /// Opening.
 impl Dialect {
+    /// What a client of this family speaks first.
+    pub(crate) fn of_new(family: &Family) -> Dialect {
+        match family {
+            Family::Core => Dialect::CoreHandshake,
+            Family::AspNet { .. } => Dialect::ASP_NET,
+        }
+    }
+
+    /// Whether it is ASP.NET SignalR.
+    #[inline]
+    pub(crate) fn is_asp_net(self) -> bool {
+        self == Dialect::ASP_NET
+    }
+
     /// What a client speaks from now on that opens with `request`, and whether it can resume then; or the error that it is told.
     pub(crate) fn open(
         self,
@@ -79,16 +97,16 @@ impl Dialect {
                     true => Reconnect::Stateful,
                     false => Reconnect::No,
                 };
-                Ok((Dialect::Core(protocol), reconnect))
+                Ok((Dialect::Hub(protocol), reconnect))
             }
-            Dialect::Core(_) => Ok((self, Reconnect::No)),
+            Dialect::Hub(_) => Ok((self, Reconnect::No)),
         }
     }
 
     /// The error for a client that opens with more than [`LONGEST_OPENING`].
     pub(crate) fn opening_too_long(self, detailed_errors: bool) -> String {
         match self {
-            Dialect::CoreHandshake | Dialect::Core(_) => {
+            Dialect::CoreHandshake | Dialect::Hub(_) => {
                 failure::malformed_handshake(&MalformedHandshake::TooLong, detailed_errors)
             }
         }
@@ -101,13 +119,17 @@ impl Dialect {
 
     /// The answer to a client that is not let in; nothing follows it.
     pub(crate) fn refused(self, error: &str) -> Frame {
+        if self.is_asp_net() {
+            return self.closing(Some(error), false);
+        }
         self.protocol().handshake_frame(&handshake::refused(error))
     }
 
     /// What a client has opened with, as a hub server gets it.
     pub(crate) fn framed_opening(self, request: &[u8]) -> Box<[u8]> {
-        match self {
-            Dialect::CoreHandshake | Dialect::Core(_) => [request, &[framing::RECORD_SEPARATOR]].concat().into(),
+        match self.is_asp_net() {
+            false => [request, &[framing::RECORD_SEPARATOR]].concat().into(),
+            true => Box::default(),
         }
     }
 
@@ -127,7 +149,7 @@ impl Dialect {
     pub(crate) fn split<'b>(self, bytes: &mut &'b [u8]) -> Result<Option<&'b [u8]>, TooLong> {
         match self {
             Dialect::CoreHandshake => Ok(framing::split_message(bytes)),
-            Dialect::Core(protocol) => protocol.split_message(bytes),
+            Dialect::Hub(protocol) => protocol.split_message(bytes),
         }
     }
 
@@ -178,6 +200,9 @@ impl Dialect {
 
     /// What a message that is not read is to the client's log.
     pub(crate) fn said(self, message: &[u8]) -> Said {
+        if self.is_asp_net() {
+            return Said::Counted;
+        }
         match self.protocol().kind_of(message) {
             1..=5 => Said::Counted,
             7..=9 => self.parse(message).map_or(Said::Uncounted, |message| Said::of(&message)),
@@ -187,6 +212,9 @@ impl Dialect {
 
     /// How many messages in a frame count for the logs of its receivers.
     pub(crate) fn counted(self, frame: &Frame) -> u64 {
+        if self.is_asp_net() {
+            return 1;
+        }
         let payload = frame.payload();
         let (mut rest, mut count) = (&payload[..], 0);
         while let Ok(Some(message)) = self.split(&mut rest) {
@@ -208,7 +236,7 @@ impl Dialect {
     #[inline]
     fn number(self) -> u8 {
         match self {
-            Dialect::Core(protocol) => protocol as u8,
+            Dialect::Hub(protocol) => protocol as u8,
             Dialect::CoreHandshake => HubProtocol::COUNT as u8,
         }
     }
@@ -218,7 +246,7 @@ impl Dialect {
     pub(crate) fn protocol(self) -> HubProtocol {
         match self {
             Dialect::CoreHandshake => HubProtocol::Json,
-            Dialect::Core(protocol) => protocol,
+            Dialect::Hub(protocol) => protocol,
         }
     }
 }
@@ -327,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_message_whose_bytes_come_one_by_one_is_whole_with_its_last_in_every_dialect() {
-        for dialect in [Dialect::CoreHandshake].into_iter().chain(HubProtocol::ALL.map(Dialect::Core)) {
+        for dialect in [Dialect::CoreHandshake].into_iter().chain(HubProtocol::ALL.map(Dialect::Hub)) {
             let message = [b'x'; 200];
             let said = framed(dialect, &message);
             let (last, before) = said.split_last().expect("a byte");
@@ -352,7 +380,7 @@ mod tests {
             Dialect::CoreHandshake.open(request.as_bytes(), kind, transport, false)
         };
         let (by_us, by_server) = (ClientKind::Serverless, ClientKind::Proxied);
-        let speaks = |protocol| Ok((Dialect::Core(protocol), Reconnect::No));
+        let speaks = |protocol| Ok((Dialect::Hub(protocol), Reconnect::No));
         assert_eq!(open("json", by_us, Transport::ServerSentEvents), speaks(HubProtocol::Json));
         assert_eq!(open("messagepack", by_us, Transport::WebSockets), speaks(HubProtocol::MessagePack));
         assert_eq!(open("blazorpack", by_server, Transport::LongPolling), speaks(HubProtocol::BlazorPack));
@@ -363,7 +391,7 @@ mod tests {
 
     #[test]
     fn an_answer_of_a_hub_server_is_told_from_what_comes_after_it() {
-        let dialect = Dialect::Core(HubProtocol::MessagePack);
+        let dialect = Dialect::Hub(HubProtocol::MessagePack);
         assert!(dialect.split_answer(b"{").is_none());
         let answer = dialect.split_answer(b"{}\x1e\x02\x91\x06").expect("it is whole");
         assert_eq!(

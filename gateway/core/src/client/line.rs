@@ -1,11 +1,13 @@
 //! How one client is reached: what carries its messages, when something came and went, and what is kept of it to be said again.
 
 use hubgate_wire::signalr::HubMessage;
+use hubgate_wire::websocket::Frame;
 
 use super::attachment::Attachment;
 use super::dialect::Dialect;
 use super::kept::{Copies, KeptAccount};
 use super::link_log::{Again, Bound, Link, LinkLog, Mark, Room};
+use super::log::Log;
 use super::session::Delivery;
 use crate::arrivals::Reconnect;
 use crate::close_cause::CloseCause;
@@ -26,7 +28,7 @@ pub(crate) struct Line {
     /// What the client has negotiated.
     reconnect: Reconnect,
     /// Of one that may resume: it has negotiated that, and its handshake has asked for it.
-    pub(super) log: Option<Box<LinkLog>>,
+    pub(super) log: Option<Box<Log>>,
 }
 
 impl Line {
@@ -68,7 +70,7 @@ impl Line {
     /// What the client has opened with allows it to resume, if it has negotiated that: what passes is counted and kept from now on.
     pub(super) fn begin_log(&mut self, account: &KeptAccount) {
         if self.reconnect == Reconnect::Stateful {
-            self.log = Some(Box::new(LinkLog::new(account.clone())));
+            self.log = Some(Box::new(Log::Core(LinkLog::new(account.clone()))));
         }
     }
 
@@ -97,18 +99,17 @@ impl Line {
 
     /// Whether another transport may come when this one is gone for this cause.
     pub(super) fn outlives(&self, cause: CloseCause) -> bool {
-        let broke = matches!(cause, CloseCause::TransportLost | CloseCause::PingTimeout);
-        broke && self.log.as_ref().is_some_and(|log| !log.has_said_close())
+        self.log.as_ref().is_some_and(|log| log.outlives(cause))
     }
 
     /// When the client is to be told what has come of what it has said.
     pub(super) fn ack_due(&self) -> Option<Millis> {
-        self.log.as_ref()?.ack_due()
+        self.log.as_ref()?.core()?.ack_due()
     }
 
     /// The client is not read, or was not until now: no time counts against it for what it has not acknowledged.
     pub(super) fn patience_begins_anew(&mut self) {
-        if let Some(log) = &mut self.log {
+        if let Some(log) = self.log.as_mut().and_then(|log| log.core_mut()) {
             log.patience_begins_anew();
         }
     }
@@ -127,10 +128,12 @@ impl Line {
             Attachment::Waiting { .. } => (None, Link::Down),
             Attachment::Ended => return Delivery::NotNow,
         };
-        if let Some(log) = &mut self.log {
+        if let Some(log) = &mut self.log
+            && log.keeps(copies.frame, link)
+        {
             let kept = copies.kept(dialect, log.account());
             let bound = Bound { limit: limits.replay, now, link };
-            if kept.messages() > 0 && log.send(kept, mark, bound) == Room::TooLittle {
+            if log.send(kept, mark, bound) == Room::TooLittle {
                 return Delivery::TooMuch;
             }
         }
@@ -147,7 +150,7 @@ impl Line {
     pub(super) fn go_on(&mut self, turn: &mut Turn<'_>, transport: TransportKey, dialect: Dialect) {
         self.attachment = Attachment::Attached(transport);
         (self.last_heard, self.last_sent, self.last_probed) = (turn.now, turn.now, turn.now);
-        if let Some(log) = &mut self.log {
+        if let Some(log) = self.log.as_mut().and_then(|log| log.core_mut()) {
             let Again { sequence_id, placeholders } = log.resume(turn.now);
             let sequence = dialect.frame(&HubMessage::Sequence { sequence_id });
             let placeholders = (placeholders > 0).then(|| dialect.placeholders(placeholders));
@@ -162,5 +165,13 @@ impl Line {
                 });
             }
         }
+    }
+
+    /// A client of ASP.NET SignalR goes on by this transport: gives what it gets that was sent after the message with this cursor.
+    pub(super) fn go_on_after(&mut self, transport: TransportKey, cursor: &str, now: Millis) -> Vec<Frame> {
+        self.attachment = Attachment::Attached(transport);
+        (self.last_heard, self.last_sent, self.last_probed) = (now, now, now);
+        let replay = self.log.as_mut().and_then(|log| log.asp_net_mut());
+        replay.map_or_else(Vec::new, |replay| replay.after(cursor, now))
     }
 }

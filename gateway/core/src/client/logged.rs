@@ -20,7 +20,7 @@ pub(crate) enum Heed {
 
 /// Writes down what a client says, and does what is for the gateway alone.
 pub(crate) fn hear(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, said: Said, bytes: usize) -> Heed {
-    let Some(log) = &mut clients[slot].line_mut().log else {
+    let Some(log) = clients[slot].line_mut().log.as_mut().and_then(|log| log.core_mut()) else {
         return Heed::Yes;
     };
     let logged = log.hear(said, bytes, turn.now);
@@ -44,7 +44,8 @@ pub(super) fn acknowledge(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot
     let client = &mut clients.arena[slot];
     let dialect = client.dialect();
     let line = client.line_mut();
-    if let (Attachment::Attached(_), Some(log)) = (line.attachment(), &mut line.log)
+    if let Attachment::Attached(_) = line.attachment()
+        && let Some(log) = line.log.as_mut().and_then(|log| log.core_mut())
         && let Some(sequence_id) = log.take_ack(turn.now)
     {
         let frame = dialect.frame(&HubMessage::Ack { sequence_id });

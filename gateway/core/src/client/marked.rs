@@ -4,7 +4,7 @@ use hubgate_wire::websocket::Frame;
 
 use super::Clients;
 use super::kept::Copies;
-use super::link_log::Mark;
+use super::link_log::{LinkLog, Mark};
 use super::session::Delivery;
 use crate::effect::Effect;
 use crate::id::Slot;
@@ -33,5 +33,5 @@ pub(crate) fn send(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, frame
 
 /// A client's transport has taken the next of them. Gives whether that is news: the client may have said so itself.
 pub(crate) fn taken(clients: &mut Clients, slot: Slot) -> bool {
-    clients[slot].line_mut().log.as_mut().is_none_or(|log| log.left())
+    clients[slot].line_mut().log.as_mut().and_then(|log| log.core_mut()).is_none_or(LinkLog::left)
 }

@@ -13,11 +13,13 @@ mod kept;
 mod line;
 pub(crate) mod link_log;
 pub(crate) mod listing;
+mod log;
 pub(crate) mod logged;
 pub(crate) mod marked;
 pub(crate) mod opening;
 pub(crate) mod read_holds;
 pub(crate) mod renewal;
+mod replay;
 pub(crate) mod resuming;
 pub(crate) mod returning;
 mod session;
@@ -40,7 +42,7 @@ pub(crate) use session::{Delivery, Leave, Phase, Session};
 use timer_wheel::TimerWheel;
 
 use crate::arena::Arena;
-use crate::arrivals::NewClient;
+use crate::arrivals::{Family, NewClient};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
 use crate::hash::{FixedMap, HashSeed};
@@ -48,7 +50,8 @@ use crate::hub::Hub;
 use crate::hub::directory::Directory;
 use crate::hub::hubs::Hubs;
 use crate::hub::presence::Presence;
-use crate::id::{ConnectionId, HubIndex, Slot, TransportKey};
+use crate::id::{ConnectionId, HubIndex, HubName, Slot, TransportKey};
+use crate::mode::ClientKind;
 use crate::time::Millis;
 use crate::turn::{Step, Turn};
 
@@ -168,13 +171,34 @@ impl Clients {
     pub(crate) fn open(&mut self, turn: &mut Turn<'_>, transport: TransportKey, new: NewClient) -> Slot {
         let hub = self.hubs.occupy(&new.hub, turn.settings);
         let is_server_there = self.hubs[hub].directory.servers().is_any_there();
-        let kind = turn.settings.hub(&new.hub).mode.of_new_client(is_server_there);
+        let mode = turn.settings.hub(&new.hub).mode;
+        let (kind, also_in) = match &new.family {
+            Family::Core => (mode.of_new_client(is_server_there), Box::default()),
+            // Nobody but a hub server answers it.
+            Family::AspNet { also_in } => (ClientKind::Proxied, self.occupy_also(turn, also_in, hub)),
+        };
         let deadline = turn.now + new.times.handshake.unwrap_or(turn.settings.timeouts.handshake);
-        let slot = self.arena.insert(Session::new(new, transport, (hub, kind), deadline, turn.now));
+        let slot = self.arena.insert(Session::new(new, transport, (hub, also_in, kind), deadline, turn.now));
         assert_eq!(self.transports.insert(slot), transport, "a client opens with the transport that was next");
         self.schedule(slot, deadline);
-        announcements::opened(self, turn, slot, hub);
+        announcements::opened(self, turn, slot);
+        if self[slot].dialect().is_asp_net() {
+            returning::opened(self, turn, slot);
+        }
         slot
+    }
+
+    /// The hubs of which a client gets what is sent there, beside its own.
+    fn occupy_also(&mut self, turn: &Turn<'_>, names: &[HubName], own: HubIndex) -> Box<[HubIndex]> {
+        let mut hubs: Vec<HubIndex> = Vec::with_capacity(names.len());
+        for name in names {
+            let hub = self.hubs.get(name, turn.settings);
+            if hub != own && !hubs.contains(&hub) {
+                self.hubs.occupy_again(hub, turn.settings);
+                hubs.push(hub);
+            }
+        }
+        hubs.into()
     }
 
     /// A client's transport is gone.
@@ -199,7 +223,7 @@ impl Clients {
     /// Nothing is left to be done for a client whose transport is gone.
     pub(crate) fn forget(&mut self, turn: &mut Turn<'_>, slot: Slot) {
         if let Some(client) = self.arena.remove(slot) {
-            self.hubs.vacate(client.hub());
+            client.hubs().for_each(|hub| self.hubs.vacate(hub));
             turn.effect(Effect::Forgotten(client.id()));
         }
     }

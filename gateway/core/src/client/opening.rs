@@ -20,6 +20,11 @@ pub(crate) fn read(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, reque
     let client = &clients[slot];
     match client.dialect().open(request, client.kind(), client.transport(), turn.settings.detailed_errors) {
         Ok((dialect, reconnect)) => {
+            if dialect.is_asp_net()
+                && let Phase::Handshaking { identity, .. } = &mut clients.arena[slot].phase
+            {
+                identity.query = String::from_utf8_lossy(request).into();
+            }
             if reconnect == Reconnect::Stateful {
                 clients.arena[slot].line_mut().begin_log(&clients.kept);
             }
@@ -43,16 +48,20 @@ pub(crate) fn register(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, d
     client.speaks(dialect);
     let protocol = dialect.protocol();
     let (index, id, transport) = (client.hub(), client.id(), client.transport());
-    let hub = &mut clients.hubs[index];
-    let name = hub.name.clone();
+    let also_in = client.also_in.clone();
+    let name = clients.hubs[index].name.clone();
     let facts = Arc::new(ConnectionFacts { hub: name, id, user_id, protocol, claims, query, headers, remote_address });
-    hub.directory.apply(DirectoryChange::ClientsEntered(1));
-    if let Some(user) = &facts.user_id
-        && !hub.has_user(user)
-    {
-        hub.directory.apply(DirectoryChange::UserEntered { user: user.clone(), shard: turn.here() });
+    for each in std::iter::once(index).chain(also_in) {
+        let hub = &mut clients.hubs[each];
+        hub.directory.apply(DirectoryChange::ClientsEntered(1));
+        if let Some(user) = &facts.user_id
+            && !hub.has_user(user)
+        {
+            hub.directory.apply(DirectoryChange::UserEntered { user: user.clone(), shard: turn.here() });
+        }
+        // It is one connection, and counts in its own hub.
+        hub.add(slot, (each == index).then_some(transport), facts.user_id.as_ref());
     }
-    hub.add(slot, transport, facts.user_id.as_ref());
     if let Some(user) = &facts.user_id {
         groups.extend(clients.hubs.directory().memberships.groups_of(&facts.hub, user, turn.now));
     }
@@ -71,19 +80,21 @@ pub(crate) fn register(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, d
 /// Lets in a client that the gateway itself serves.
 pub(crate) fn accept(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
     let answer = clients[slot].dialect().accepted();
-    let_in(clients, turn, slot, answer);
+    let_in(clients, turn, slot, Some(answer));
     clients.release_hold(turn, slot, Hold::Admission);
 }
 
-/// Sends the answer to what a client has opened with, and after it what was held back.
-pub(crate) fn let_in(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, answer: Frame) {
+/// Sends the answer to what a client has opened with, if there is one, and after it what was held back.
+pub(crate) fn let_in(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, answer: Option<Frame>) {
     let client = &mut clients[slot];
     let Phase::Connecting { facts } = &client.phase else {
         return;
     };
     client.phase = Phase::Open { facts: facts.clone() };
     (client.line_mut().last_sent, client.line_mut().last_heard) = (turn.now, turn.now);
-    client.line().attachment().effect(turn, |to| Effect::Send { to, frame: answer });
+    if let Some(frame) = answer {
+        client.line().attachment().effect(turn, |to| Effect::Send { to, frame });
+    }
     turn.then(Step::ReleaseHeld(slot));
     turn.then(Step::CheckDeadlines(slot));
 }

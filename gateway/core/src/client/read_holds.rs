@@ -21,6 +21,8 @@ pub(crate) enum Hold {
     Moving,
     /// Other nodes do not know yet that clients of its hub are here.
     Announcement,
+    /// The client, of ASP.NET SignalR, has not said yet that it is ready.
+    Start,
 }
 
 /// The reasons that apply now. Whoever removes one leaves the others as they are.
@@ -53,7 +55,7 @@ impl ReadHolds {
 }
 
 impl Hold {
-    const LAST: Hold = Hold::Announcement;
+    const LAST: Hold = Hold::Start;
 
     fn bit(self) -> u16 {
         1 << self as u8

@@ -1,7 +1,9 @@
 //! Clients that outlive a transport: they wait for another one, and go on by it.
 
+use hubgate_wire::negotiate::Transport;
+
 use super::attachment::Attachment;
-use super::{Clients, Closing, Leave, Session};
+use super::{Clients, Closing, Leave, Session, returning};
 use crate::arrivals::ResumedClient;
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
@@ -13,9 +15,12 @@ use crate::turn::{Step, Turn};
 
 /// A client's transport broke, by this cause: the client stays for a while.
 pub(super) fn wait(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, cause: CloseCause) {
-    let until = turn.now + turn.settings.timeouts.reconnect;
     let client = &mut clients.arena[slot];
-    client.line_mut().attach(Attachment::Waiting { until, cause });
+    let grace = match client.dialect().is_asp_net() {
+        true => returning::GRACE,
+        false => turn.settings.timeouts.reconnect,
+    };
+    client.line_mut().attach(Attachment::Waiting { until: turn.now + grace, cause });
     if client.is_parsing() {
         // The beginning of a message, which the client says again as a whole.
         drop(client.take_unread());
@@ -58,7 +63,7 @@ pub(crate) fn may_resume(
 
 /// Whether a client may go on by another transport now.
 fn may_go_on(client: &Session, now: Millis) -> Result<(), ResumeRefusal> {
-    match &client.line().log {
+    match client.line().log.as_ref().and_then(|log| log.core()) {
         Some(log) if client.is_open() => match client.leave() != Leave::No || log.has_said_close() {
             true => Err(ResumeRefusal::Unknown),
             false => log.may_resume(now).then_some(()).ok_or(ResumeRefusal::TooOften),
@@ -129,7 +134,8 @@ pub(crate) fn most_kept(clients: &Clients) -> Option<MostKept> {
 
 /// Too much is kept for a client.
 pub(crate) fn close_slow(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
-    if clients.is_still(slot) && clients[slot].line().has_log() {
+    let is_enough = clients.is_still(slot) && returning::forget_sent(clients, slot);
+    if !is_enough && clients.is_still(slot) && clients[slot].line().has_log() {
         let detail = "it has not acknowledged what is kept for it, and that is more than `server.limits.replay`, or most of \
                       what waits for all clients and is more than `server.limits.outboxes`";
         clients.close(turn, slot, CloseCause::SlowClient, Closing::with_error(true, detail));
@@ -139,7 +145,10 @@ pub(crate) fn close_slow(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot)
 impl Session {
     /// Whether it may come by another transport when its own is gone for this cause.
     pub(super) fn may_come_back(&self, cause: CloseCause) -> bool {
-        self.line().outlives(cause) && self.is_open() && self.leave() == Leave::No
+        let is_in_time = self.is_open() || (self.dialect().is_asp_net() && !self.is_closed());
+        // Polls are many transports to the client, and one here.
+        let is_polled = self.dialect().is_asp_net() && self.transport() == Transport::LongPolling;
+        self.line().outlives(cause) && is_in_time && !is_polled && self.leave() == Leave::No
     }
 
     /// It goes on by this transport.

@@ -1,9 +1,169 @@
-//! Clients of ASP.NET SignalR that come by another transport.
+//! Clients of ASP.NET SignalR: how they come, start, come by another transport, and leave.
+//!
+//! Source: ASP.NET SignalR 2.4, its server and its clients: a transport opens with an init message; `/start` follows, and only then the
+//! application hears of the client. A client whose transport breaks returns with the same connection token.
 
-use super::Clients;
-use crate::id::{ConnectionId, HubName};
+use hubgate_wire::aspnet;
+use hubgate_wire::signalr::framing::RECORD_SEPARATOR;
+use hubgate_wire::websocket::Frame;
+
+use super::attachment::Attachment;
+use super::log::Log;
+use super::read_holds::Hold;
+use super::replay::Replay;
+use super::{Clients, Leave, Phase};
+use crate::arrivals::{Return, ReturningClient};
+use crate::close_cause::CloseCause;
+use crate::effect::Effect;
+use crate::hub::status::ResumeOutcome;
+use crate::id::{ConnectionId, HubName, Slot, TransportKey};
+use crate::time::Millis;
+use crate::turn::{Step, Turn};
+
+/// How long a client may be without a transport: it tries to return for the 30 s that negotiation tells it, and its last try takes a while.
+pub(super) const GRACE: Millis = Millis(32_000);
+/// The cursor of the init message. All that is kept comes after it.
+const FIRST: &str = "0";
+
+/// The first transport of a client is open.
+pub(super) fn opened(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) {
+    let client = &mut clients.arena[slot];
+    client.line_mut().log = Some(Box::new(Log::AspNet(Replay::new(clients.kept.clone()))));
+    if let Some(token) = client.token {
+        clients.by_token.insert(token, slot);
+    }
+    clients.hold(turn, slot, Hold::Start);
+    greet(clients, turn, slot);
+}
+
+fn greet(clients: &Clients, turn: &mut Turn<'_>, slot: Slot) {
+    let frame = clients[slot].dialect().frame_encoded(&aspnet::init(FIRST));
+    clients[slot].line().attachment().effect(turn, |to| Effect::Send { to, frame });
+}
+
+/// A client is ready: from here on it is let in as others are that have said what they open with, which is a query.
+pub(crate) fn started(clients: &mut Clients, turn: &mut Turn<'_>, token: ConnectionId, query: &str) {
+    let Some(slot) = clients.by_token.get(&token).copied().filter(|slot| clients.is_still(*slot)) else {
+        return;
+    };
+    let client = &mut clients[slot];
+    if client.has_hold(Hold::Start) {
+        client.add_unread(query.as_bytes());
+        client.add_unread(&[RECORD_SEPARATOR]);
+        clients.release_hold(turn, slot, Hold::Start);
+    }
+}
+
+/// A client leaves for good.
+pub(crate) fn aborted(clients: &mut Clients, turn: &mut Turn<'_>, token: ConnectionId) {
+    if let Some(slot) = clients.by_token.get(&token).copied().filter(|slot| clients.is_still(*slot)) {
+        clients.end(turn, slot, CloseCause::Normal, None, None, String::new());
+    }
+}
 
 /// Whether the client that this token has opened may come by another transport.
-pub(crate) fn may_return(clients: &Clients, token: ConnectionId, hub: &HubName) -> bool {
-    clients.by_token.get(&token).is_some_and(|slot| clients.is_still(*slot) && clients.hub_of(*slot).name == *hub)
+pub(crate) fn may_return(clients: &Clients, token: ConnectionId, hub: &HubName, now: Millis) -> bool {
+    clients.by_token.get(&token).is_some_and(|slot| clients.hub_of(*slot).name == *hub && may_go_on(clients, *slot, now))
+}
+
+fn may_go_on(clients: &Clients, slot: Slot, now: Millis) -> bool {
+    let client = &clients[slot];
+    let is_there = matches!(client.phase(), Phase::Handshaking { .. } | Phase::Open { .. });
+    let may_resume = client.line().log.as_ref().is_some_and(|log| log.may_resume(now));
+    client.dialect().is_asp_net() && is_there && client.leave() == Leave::No && may_resume
+}
+
+/// A client comes by another transport.
+pub(crate) fn returned(clients: &mut Clients, turn: &mut Turn<'_>, transport: TransportKey, client: ReturningClient) {
+    let ReturningClient { token, transport: kind, why } = client;
+    // Since it was asked for, the client may have ended, or others may have come for it.
+    let found = clients.by_token.get(&token).copied().filter(|slot| may_go_on(clients, *slot, turn.now));
+    let Some(slot) = found else {
+        clients.transports.skip_key();
+        return turn.effect(Effect::Sever(transport));
+    };
+    replace_transport(clients, turn, slot, transport);
+    let client = &mut clients.arena[slot];
+    let before = client.transport();
+    client.set_transport(kind);
+    if client.facts().is_some() {
+        clients.hubs[client.hub()].transport_changed(before, kind);
+    }
+    if !client.holds.is_empty() {
+        turn.effect(Effect::PauseReading(transport));
+    }
+    let cursor = match &why {
+        Return::Anew => {
+            greet(clients, turn, slot);
+            FIRST
+        }
+        Return::After(cursor) => cursor,
+    };
+    for frame in clients[slot].line_mut().go_on_after(transport, cursor, turn.now) {
+        turn.effect(Effect::Send { to: transport, frame });
+    }
+    if clients[slot].is_open() && matches!(why, Return::After(_)) {
+        turn.then(Step::Resumed(slot));
+    }
+    turn.then(Step::CheckDeadlines(slot));
+}
+
+/// A client's messages come over another transport. What was begun over the one before does not go on.
+fn replace_transport(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, transport: TransportKey) {
+    let before = clients[slot].line().attachment();
+    let index = clients[slot].hub();
+    let hub = &mut clients.hubs[index];
+    hub.counters.resumes[ResumeOutcome::Resumed as usize] += 1;
+    match before {
+        Attachment::Waiting { .. } => hub.waiting_clients -= 1,
+        Attachment::Attached(before) => turn.effect(Effect::Sever(before)),
+        Attachment::Ended => {}
+    }
+    // Before the other one is removed: its place would be the next that is free, under another key than the one that was told.
+    assert_eq!(clients.transports.insert(slot), transport, "a client returns by the transport that was next");
+    if let Attachment::Attached(before) = before {
+        clients.transports.remove(before);
+    }
+    forget_what_is_begun(clients, slot);
+}
+
+/// Forgets the beginning of a message whose end cannot come. Whole messages before it, which nobody has read yet, are not said again.
+pub(super) fn forget_what_is_begun(clients: &mut Clients, slot: Slot) {
+    let client = &mut clients[slot];
+    let mut unread = client.take_unread();
+    let whole = unread.iter().rposition(|byte| *byte == RECORD_SEPARATOR).map_or(0, |last| last + 1);
+    unread.truncate(whole);
+    client.put_unread(unread);
+}
+
+/// Tells a client now and then that it is connected. Gives when the next time is.
+pub(super) fn keep_alive(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot) -> Millis {
+    // Clients give a transport up after the 20 s that negotiation tells them.
+    const LONGEST_PERIOD: Millis = Millis(10_000);
+    let period = turn.settings.timeouts.keep_alive.min(LONGEST_PERIOD);
+    let frame = clients.pings.of(clients[slot].dialect());
+    let line = clients[slot].line_mut();
+    if let Some(replay) = line.log.as_mut().and_then(|log| log.asp_net_mut()) {
+        replay.forget_old(turn.now);
+    }
+    if turn.now >= line.last_sent + period {
+        line.last_sent = turn.now;
+        line.attachment().effect(turn, |to| Effect::Send { to, frame });
+    }
+    line.last_sent + period
+}
+
+/// Makes room in what is kept for a client that has a transport; gives whether there was anything to be forgotten.
+pub(super) fn forget_sent(clients: &mut Clients, slot: Slot) -> bool {
+    let log = clients[slot].line_mut().log.as_mut().and_then(|log| log.asp_net_mut());
+    log.is_some_and(Replay::forget_sent)
+}
+
+/// What a client of ASP.NET SignalR is told when its application's server is gone (the service's own words).
+pub(crate) const SERVER_OFFLINE: &str = "Server offline";
+
+/// The frame of a text, as its client gets it.
+#[cfg(test)]
+pub(crate) fn frame(text: &str) -> Frame {
+    super::dialect::Dialect::ASP_NET.frame_encoded(text.as_bytes())
 }

@@ -28,6 +28,8 @@ use crate::time::Millis;
 #[derive(Debug)]
 pub(crate) struct Session {
     hub: HubIndex,
+    /// Other hubs of which it gets what is sent there.
+    pub(super) also_in: Box<[HubIndex]>,
     /// Who answers it.
     kind: ClientKind,
     id: ConnectionId,
@@ -92,19 +94,20 @@ impl Session {
     pub(super) fn new(
         client: NewClient,
         transport: TransportKey,
-        (hub, kind): (HubIndex, ClientKind),
+        (hub, also_in, kind): (HubIndex, Box<[HubIndex]>, ClientKind),
         deadline: Millis,
         now: Millis,
     ) -> Session {
         Session {
             hub,
+            also_in,
             kind,
             id: client.id,
             token: client.token,
             transport: client.transport,
             line: Line::new(transport, client.reconnect, now),
             opened: now,
-            dialect: Dialect::CoreHandshake,
+            dialect: Dialect::of_new(&client.family),
             expiry: Expiry::new(client.times.expiry),
             due: None,
             phase: Phase::Handshaking { identity: Box::new(client.identity), deadline },
@@ -121,6 +124,11 @@ impl Session {
     #[inline]
     pub(crate) fn hub(&self) -> HubIndex {
         self.hub
+    }
+
+    /// That, and the other hubs of which it gets what is sent there.
+    pub(crate) fn hubs(&self) -> impl Iterator<Item = HubIndex> {
+        std::iter::once(self.hub).chain(self.also_in.iter().copied())
     }
 
     #[inline]
@@ -144,6 +152,11 @@ impl Session {
 
     pub(crate) fn transport(&self) -> Transport {
         self.transport
+    }
+
+    /// It goes on by a transport of this kind.
+    pub(super) fn set_transport(&mut self, transport: Transport) {
+        self.transport = transport;
     }
 
     pub(crate) fn opened(&self) -> Millis {
@@ -237,7 +250,7 @@ impl Session {
     /// Whether the next message may be parsed.
     pub(crate) fn is_parsing(&self) -> bool {
         match self.phase {
-            Phase::Handshaking { .. } => !self.holds.has(Hold::Announcement),
+            Phase::Handshaking { .. } => !self.holds.has(Hold::Announcement) && !self.holds.has(Hold::Start),
             Phase::Open { .. } => self.holds.is_empty() && !self.is_inspected,
             Phase::Connecting { .. } | Phase::Closed { .. } => false,
         }

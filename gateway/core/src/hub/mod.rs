@@ -130,21 +130,32 @@ impl Hub {
         }
     }
 
-    pub(crate) fn add(&mut self, slot: Slot, transport: Transport, user: Option<&UserId>) {
+    /// `transport`: None of a client that counts in another hub.
+    pub(crate) fn add(&mut self, slot: Slot, transport: Option<Transport>, user: Option<&UserId>) {
         self.clients.insert(slot);
-        self.by_transport[transport as usize] += 1;
+        if let Some(transport) = transport {
+            self.by_transport[transport as usize] += 1;
+        }
         if let Some(user) = user {
             self.users.entry(user.clone()).or_default().insert(slot);
         }
     }
 
     /// Takes a client out that is in no group.
-    pub(crate) fn remove(&mut self, slot: Slot, transport: Transport, user: Option<&UserId>) {
+    pub(crate) fn remove(&mut self, slot: Slot, transport: Option<Transport>, user: Option<&UserId>) {
         self.clients.swap_remove(&slot);
-        self.by_transport[transport as usize] -= 1;
+        if let Some(transport) = transport {
+            self.by_transport[transport as usize] -= 1;
+        }
         if let Some(user) = user {
             remove_from(&mut self.users, user, slot);
         }
+    }
+
+    /// One of its clients goes on by a transport of another kind.
+    pub(crate) fn transport_changed(&mut self, before: Transport, after: Transport) {
+        self.by_transport[before as usize] -= 1;
+        self.by_transport[after as usize] += 1;
     }
 
     pub(crate) fn join(&mut self, slot: Slot, group: GroupName) {

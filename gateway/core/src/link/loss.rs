@@ -3,6 +3,7 @@
 use super::servers::{ServerKind, ServerPhase};
 use super::{Links, moving, order_all};
 use crate::arrivals::WhenLost;
+use crate::client::returning::SERVER_OFFLINE;
 use crate::client::{Clients, Closing};
 use crate::close_cause::CloseCause;
 use crate::directory_change::DirectoryChange;
@@ -98,7 +99,11 @@ pub(super) fn clients_lose_server(
             }
         };
         if !has_moved {
-            clients.close(turn, slot, CloseCause::ServerConnectionClosed, Closing::with_error(true, ""));
+            let mut closing = Closing::with_error(true, "");
+            if clients[slot].dialect().is_asp_net() {
+                closing.error = Some(SERVER_OFFLINE.to_owned());
+            }
+            clients.close(turn, slot, CloseCause::ServerConnectionClosed, closing);
         }
     }
 }

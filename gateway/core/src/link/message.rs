@@ -7,18 +7,19 @@ use hubgate_wire::service::{
     self, AccessKeyResponse, Ack, ClientCompletion, ErrorCompletion, Extensions, Payloads, ServiceMessage, long_name,
 };
 
-use super::Links;
 use super::client_result::{self, NO_CONNECTION};
 use super::names::{ack_id, has_long_name};
 use super::payloads::outgoing;
 use super::relay::{self, ServerPayload};
 use super::servers::{Migration, ServerKind, ServerPhase, Servers};
+use super::{Links, asp_net};
 use crate::client::{Clients, actions};
 use crate::delivery::{Action, Except, Member, Target};
 use crate::directory_change::DirectoryChange;
 use crate::filter::Direction;
 use crate::id::{ConnectionId, GroupName, HubIndex, ServerConnectionId, ServerId, UserId};
 use crate::neighbours::Location;
+use crate::outgoing::Outgoing;
 use crate::order::{Addressees, Leaving, Order, ServerOrder};
 use crate::query::{AckStatus, Carried, Page};
 use crate::question::{AckQuestion, Command, Sought};
@@ -51,6 +52,10 @@ pub(super) fn act_on(
                 return;
             };
             let (payload, data_type) = (data.payload, data.extensions.data_type);
+            if clients.hub(hub).name.is_asp_net() {
+                let target = vec![Target::Connection(to)];
+                return send_to_asp_net(links, clients, turn, (from, hub), (target, Except::default(), payload));
+            }
             // As a rule it is here, and its bytes need not be copied to be handed on.
             if turn.locate(links.servers.shard_of(turn, from, to)) == Location::Here {
                 return relay::forward_from_server(
@@ -136,10 +141,17 @@ pub(super) fn act_on(
         | ServiceMessage::UpdateConnectionClaims(_)
         | ServiceMessage::ConnectionFlowControl(_) => {}
         message => match sends(&message) {
-            Some((extensions, _)) if extensions.filter.is_some() => {
+            Some(Sends { extensions, .. }) if extensions.filter.is_some() => {
                 links.servers.skip_message(clients, turn, from, "a send with a filter, which nobody here can read");
             }
-            Some((_, actions)) => send_for_server(links, clients, turn, (from, hub), actions),
+            Some(Sends { targets, payloads, except, .. }) if clients.hub(hub).name.is_asp_net() => {
+                let payload = asp_net::payload(payloads).unwrap_or_default();
+                send_to_asp_net(links, clients, turn, (from, hub), (targets, except, payload));
+            }
+            Some(Sends { targets, payloads, except, .. }) => {
+                let actions = to_each(targets, &except, &outgoing(payloads));
+                send_for_server(links, clients, turn, (from, hub), actions);
+            }
             None => membership(links, clients, turn, from, hub, message),
         },
     }
@@ -440,41 +452,63 @@ pub(super) fn ack(
     servers.send(turn, to, &ServiceMessage::Ack(ack));
 }
 
-/// The extensions of a message that sends, and what it sends to whom.
-fn sends<'a>(message: &ServiceMessage<'a>) -> Option<(Extensions<'a>, Vec<Action>)> {
-    let to_each = |targets: Vec<Target>, payloads: &Payloads<'_>, except: Except| -> Vec<Action> {
-        let message = outgoing(payloads);
-        let send = |to| Action::Send { to, message: message.clone(), except: except.clone() };
-        targets.into_iter().map(send).collect()
-    };
+/// A message that sends.
+struct Sends<'m, 'a> {
+    extensions: Extensions<'a>,
+    targets: Vec<Target>,
+    payloads: &'m Payloads<'a>,
+    except: Except,
+}
+
+fn sends<'m, 'a>(message: &'m ServiceMessage<'a>) -> Option<Sends<'m, 'a>> {
     let user = |id: &&str| Target::User(UserId::new(*id));
-    Some(match message {
+    let group = |name: &&str| Target::Group(GroupName::new(*name));
+    let (extensions, payloads, targets, except) = match message {
         ServiceMessage::MultiConnectionData(send) => {
             let targets = connections(&send.connection_ids).into_iter().map(Target::Connection).collect();
-            (send.extensions, to_each(targets, &send.payloads, Except::default()))
+            (send.extensions, &send.payloads, targets, Except::default())
         }
         ServiceMessage::UserData(send) => {
-            (send.extensions, to_each(vec![user(&send.user_id)], &send.payloads, Except::default()))
+            (send.extensions, &send.payloads, vec![user(&send.user_id)], Except::default())
         }
         ServiceMessage::MultiUserData(send) => {
-            (send.extensions, to_each(send.user_ids.iter().map(user).collect(), &send.payloads, Except::default()))
+            (send.extensions, &send.payloads, send.user_ids.iter().map(user).collect(), Except::default())
         }
         ServiceMessage::BroadcastData(send) => {
-            let except = connections(&send.excluded).into();
-            (send.extensions, to_each(vec![Target::All], &send.payloads, except))
+            (send.extensions, &send.payloads, vec![Target::All], connections(&send.excluded).into())
         }
         ServiceMessage::GroupBroadcastData(send) => {
             let users = send.excluded_users.iter().map(|id| UserId::new(*id)).collect();
             let except = Except { connections: connections(&send.excluded), users };
-            let target = Target::Group(GroupName::new(send.group));
-            (send.extensions, to_each(vec![target], &send.payloads, except))
+            (send.extensions, &send.payloads, vec![group(&send.group)], except)
         }
         ServiceMessage::MultiGroupBroadcastData(send) => {
-            let targets = send.groups.iter().map(|group| Target::Group(GroupName::new(*group))).collect();
-            (send.extensions, to_each(targets, &send.payloads, Except::default()))
+            (send.extensions, &send.payloads, send.groups.iter().map(group).collect(), Except::default())
         }
         _ => return None,
-    })
+    };
+    Some(Sends { extensions, targets, payloads, except })
+}
+
+/// A send of one message to each of these.
+fn to_each(targets: Vec<Target>, except: &Except, message: &Outgoing) -> Vec<Action> {
+    let send = |to| Action::Send { to, message: message.clone(), except: except.clone() };
+    targets.into_iter().map(send).collect()
+}
+
+/// What a hub server of ASP.NET SignalR has wrapped for its clients: messages in order, as a rule one.
+fn send_to_asp_net(
+    links: &mut Links,
+    clients: &mut Clients,
+    turn: &mut Turn<'_>,
+    (from, hub): (ServerConnectionId, HubIndex),
+    (targets, except, payload): (Vec<Target>, Except, &[u8]),
+) {
+    let Some(messages) = links.cursors.unwrap(turn.here(), payload) else {
+        return links.servers.skip_message(clients, turn, from, "a payload that is not wrapped as its protocol wants it");
+    };
+    let actions = messages.iter().flat_map(|message| to_each(targets.clone(), &except, message)).collect();
+    send_for_server(links, clients, turn, (from, hub), actions);
 }
 
 /// Ids that can be those of connections.

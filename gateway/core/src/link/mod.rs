@@ -3,6 +3,7 @@
 //! Source: Azure SignalR SDK for .NET, "Service Protocol" (`specs/ServiceProtocol.md`). The hub server answers the handshake,
 //! sends the pings and the Close; the gateway reads of it all only where messages end.
 
+mod asp_net;
 mod calls_elsewhere;
 mod client_link;
 mod client_result;
@@ -24,6 +25,7 @@ use hubgate_wire::service::{
     self, CloseConnection, ConnectionReconnect, Extensions, MalformedMessage, ServiceError, ServiceMessage,
 };
 
+use asp_net::Cursors;
 use calls_elsewhere::CallsElsewhere;
 use client_link::ClientLink;
 use outgoing::ToClient;
@@ -64,6 +66,8 @@ pub(crate) struct Links {
     oversized: FixedMap<ServerConnectionId, Oversized>,
     /// What hub servers say to single clients, while filters look at it.
     lane: Lane<ToClient>,
+    /// Of messages for clients of ASP.NET SignalR.
+    cursors: Cursors,
 }
 
 /// What came of a look at what a hub server says.
@@ -83,6 +87,7 @@ impl Links {
             calls_elsewhere: CallsElsewhere::default(),
             oversized: FixedMap::default(),
             lane: Lane::new(LaneKind::FromServers),
+            cursors: Cursors::default(),
         }
     }
 
@@ -420,9 +425,14 @@ impl Links {
         if let Some(link) = self.get(slot).filter(|link| !link.server_knows_end) {
             let client = &clients[slot];
             let (id, extensions) = (client.id(), Extensions::default());
-            let message =
-                ServiceMessage::ConnectionReconnect(ConnectionReconnect { connection_id: id.as_str(), extensions });
-            self.pass(clients, turn, client.hub(), link.route.connection, written(&message));
+            let message = match client.dialect().is_asp_net() {
+                true => asp_net::reconnected(id),
+                false => written(&ServiceMessage::ConnectionReconnect(ConnectionReconnect {
+                    connection_id: id.as_str(),
+                    extensions,
+                })),
+            };
+            self.pass(clients, turn, client.hub(), link.route.connection, message);
         }
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use hubgate_wire::signalr::HubMessage;
 
 use super::client_link::ClientLink;
-use super::{Links, moving, outgoing, to_server};
+use super::{Links, asp_net, moving, outgoing, to_server};
 use crate::client::dialect::{Answer, Dialect, LONGEST_OPENING};
 use crate::client::held::HeldBack;
 use crate::client::read_holds::Hold;
@@ -63,7 +63,11 @@ pub(crate) fn route_client(
         clients.hold(turn, slot, Hold::Server);
     }
     to_server::open(links, clients, turn, slot, None);
-    clients.schedule(slot, deadline);
+    match dialect.is_asp_net() {
+        // Its server does not say that it takes it, and says so if it does not.
+        true => opening::let_in(clients, turn, slot, None),
+        false => clients.schedule(slot, deadline),
+    }
 }
 
 /// What a client says after its handshake request.
@@ -174,8 +178,10 @@ pub(super) fn server_closes(
         return;
     }
     link.moving = None;
-    let error = error.map(str::to_owned);
     let client = &mut clients[slot];
+    // The server leaves it to the gateway whether its client may see the text.
+    let is_shown = !client.dialect().is_asp_net() || asp_net::shows_errors(client);
+    let error = error.filter(|_| is_shown).map(str::to_owned);
     // Of one whose handshake is not answered nothing has been said that the end could overtake.
     if client.is_open()
         && let Some(held) = client.held_back_mut()
@@ -205,7 +211,7 @@ fn handshake_answered(links: &mut Links, clients: &mut Clients, turn: &mut Turn<
         let detail = "the hub server refuses its handshake".to_owned();
         return clients.end(turn, slot, CloseCause::HandshakeError, Some(frame), None, detail);
     }
-    opening::let_in(clients, turn, slot, frame);
+    opening::let_in(clients, turn, slot, Some(frame));
     if !rest.is_empty() {
         // It comes after what was held back, and need not fit there.
         turn.then(Step::Relay(slot, rest.into()));
@@ -268,7 +274,7 @@ pub(super) fn ping_for_waiting(
     slot: Slot,
 ) -> Option<Millis> {
     let client = &mut clients[slot];
-    if !client.line().is_waiting() || links.get(slot).is_none() {
+    if !client.line().is_waiting() || client.dialect().is_asp_net() || links.get(slot).is_none() {
         return None;
     }
     // Clients do so twice in the time for which servers wait; what it was heard by last may have been no message.

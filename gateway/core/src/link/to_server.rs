@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hubgate_wire::service::{
-    self, AnyText, ConnectionData, Headers, OpenConnection, ServiceMessage, UpdateConnectionClaims, long_name,
+    self, AnyText, ConnectionData, Extensions, Headers, OpenConnection, ServiceMessage, UpdateConnectionClaims, long_name,
 };
 
 use super::Links;
@@ -66,16 +66,22 @@ pub(super) fn open(links: &mut Links, clients: &Clients, turn: &mut Turn<'_>, sl
         "" => String::new(),
         query => format!("?{query}"),
     };
-    let id = client.id();
+    let (id, dialect) = (client.id(), client.dialect());
+    let extensions = match dialect.is_asp_net() {
+        true => Extensions::default(),
+        false => protocol_extension(dialect.name()),
+    };
     let open = OpenConnection {
         connection_id: id.as_str(),
         claims: claims.iter().map(|(name, value)| (&**name, *value)).collect(),
         headers: headers(facts, from),
         query: &query,
-        extensions: protocol_extension(client.dialect().name()),
+        extensions,
     };
     let mut messages = written(&ServiceMessage::OpenConnection(open));
-    messages.extend_from_slice(&connection_data(id, &link.opening));
+    if !link.opening.is_empty() {
+        messages.extend_from_slice(&connection_data(id, &link.opening));
+    }
     let hub = &clients.hub_of(slot).name;
     let here = turn.here();
     links.servers.open_client(turn, hub, link.route.connection, (id, here), messages);
