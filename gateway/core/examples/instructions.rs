@@ -13,7 +13,7 @@ use hubgate_core::question::Ticket;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, Directory, Effect, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection, Outgoing,
+    ClientTimes, Directory, Effect, Family, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection, Outgoing,
     Reconnect, Shard, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
@@ -246,7 +246,7 @@ fn open_with(
         groups: Vec::new(),
     };
     let (transport, times) = (Transport::WebSockets, ClientTimes::default());
-    let client = NewClient { hub: hub(), id, token: None, transport, identity, times, reconnect };
+    let client = NewClient { hub: hub(), id, token: None, transport, identity, times, reconnect, family: Family::Core };
     let transport = shard.next_transport();
     shard.handle(Input::ClientOpened { transport, client: Box::new(client) }, Millis(0), effects);
     let version = if reconnect == Reconnect::Stateful { 2 } else { 1 };

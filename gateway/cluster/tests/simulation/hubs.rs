@@ -17,7 +17,7 @@ use hubgate_core::question::{Answered, Joined, Ticket};
 use hubgate_core::settings::{HubSettings, Limits, Settings, Timeouts};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    Addressees, ClientTimes, CloseCause, Directory, Effect, HashSeed, Identity, Input, Negotiated, Neighbours,
+    Addressees, ClientTimes, CloseCause, Directory, Effect, Family, HashSeed, Identity, Input, Negotiated, Neighbours,
     NewClient, Order, Outgoing, Reconnect, Shard, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
@@ -276,7 +276,7 @@ impl Hubs {
             groups: Vec::new(),
         };
         let (transport, times, reconnect) = (Transport::WebSockets, ClientTimes::default(), Reconnect::No);
-        let client = NewClient { hub: hub(), id, token: Some(token), transport, identity, times, reconnect };
+        let client = NewClient { hub: hub(), id, token: Some(token), transport, identity, times, reconnect, family: Family::Core };
         let transport = self.gateways[&gateway].shards[shard].next_transport();
         let index = self.clients.len();
         self.clients.push(Client {

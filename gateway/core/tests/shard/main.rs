@@ -1,6 +1,7 @@
 //! The rules of a shard, and of several, without a network.
 
 mod addresses;
+mod asp_net;
 mod between_nodes;
 mod client_results;
 mod departed;

@@ -11,7 +11,7 @@ use hubgate_core::question::{Answered, CallerQuery, Reply};
 use hubgate_core::refresh::{NewEnd, NewUser, Refresh, RefreshRefusal, Refreshed};
 use hubgate_core::settings::Settings;
 use hubgate_core::time::Millis;
-use hubgate_core::{ClientTimes, CloseCause, Identity, Input, NewClient, Reconnect};
+use hubgate_core::{ClientTimes, CloseCause, Family, Identity, Input, NewClient, Reconnect};
 use hubgate_wire::messagepack::Reader;
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::service::{self, Ack, GetConnectionClaims, RefreshAuth, ServiceMessage, Timestamp};
@@ -59,6 +59,7 @@ fn open(rig: &mut Rig, shard: usize, expiry: Option<u64>) -> Tokened {
         identity,
         times,
         reconnect,
+        family: Family::Core,
     };
     let transport = rig.shards[shard].next_transport();
     rig.feed(shard, Input::ClientOpened { transport, client: Box::new(client) });
@@ -258,6 +259,7 @@ fn a_client_whose_id_opens_its_transports_is_not_refreshed() {
         identity: identity(None),
         times: ClientTimes::default(),
         reconnect: Reconnect::No,
+        family: Family::Core,
     };
     let transport = rig.shards[0].next_transport();
     rig.feed(0, Input::ClientOpened { transport, client: Box::new(client) });

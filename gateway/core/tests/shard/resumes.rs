@@ -3,7 +3,7 @@
 use hubgate_core::delivery::{Action, Target};
 use hubgate_core::id::ConnectionId;
 use hubgate_core::time::Millis;
-use hubgate_core::{ClientTimes, CloseCause, Input, NewClient, Outgoing, Reconnect};
+use hubgate_core::{ClientTimes, CloseCause, Family, Input, NewClient, Outgoing, Reconnect};
 use hubgate_wire::negotiate::Transport;
 
 use crate::rig::{Client, Rig, at, hub, identity, json, settings};
@@ -19,6 +19,7 @@ fn stateful(rig: &mut Rig) -> Client {
         identity: identity(None),
         times: ClientTimes::default(),
         reconnect: Reconnect::Stateful,
+        family: Family::Core,
     };
     let transport = rig.shards[0].next_transport();
     rig.feed(0, Input::ClientOpened { transport, client: Box::new(client) });

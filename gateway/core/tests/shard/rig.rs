@@ -20,7 +20,7 @@ use hubgate_core::stream::TooManyStreams;
 use hubgate_core::time::Millis;
 use hubgate_core::trace::TraceMark;
 use hubgate_core::{
-    Addressees, ClientTimes, CloseCause, Directory, Effect, HashSeed, Identity, Input, MembershipRefusal, Neighbours,
+    Addressees, ClientTimes, CloseCause, Directory, Effect, Family, HashSeed, Identity, Input, MembershipRefusal, Neighbours,
     NewClient, NewServerConnection, Order, Reconnect, RecordedInput, ResumedClient, Shard, Slot, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
@@ -105,6 +105,7 @@ pub(crate) struct Rig {
     /// Of clients that open from now on.
     pub(crate) transport: Transport,
     pub(crate) reconnect: Reconnect,
+    pub(crate) family: Family,
     pub(crate) times: ClientTimes,
     /// Clients whose last words are to be heard.
     pub(crate) leaving: Vec<(usize, TransportKey)>,
@@ -251,7 +252,7 @@ fn in_few_words(message: &ServiceMessage<'_>) -> String {
 }
 
 pub(crate) fn hub(name: &str) -> HubName {
-    HubName::parse(name).expect("a name")
+    HubName::read(name).expect("a name")
 }
 
 /// The address of a shard of a rig of one node.
@@ -313,6 +314,7 @@ impl Rig {
             ended_waiting: Vec::new(),
             transport: Transport::WebSockets,
             reconnect: Reconnect::No,
+            family: Family::Core,
             times: ClientTimes::default(),
             leaving: Vec::new(),
             said: BTreeMap::new(),
@@ -355,7 +357,8 @@ impl Rig {
         identity: Identity,
     ) -> Client {
         let Rig { transport, reconnect, times, .. } = *self;
-        let client = NewClient { hub: hub(hub_name), id, token, transport, identity, times, reconnect };
+        let family = self.family.clone();
+        let client = NewClient { hub: hub(hub_name), id, token, transport, identity, times, reconnect, family };
         let transport = self.shards[shard].next_transport();
         self.feed(shard, Input::ClientOpened { transport, client: Box::new(client) });
         Client { shard, transport, id }
@@ -402,8 +405,13 @@ impl Rig {
 
     /// A connection of a hub server whose transport is open.
     pub(crate) fn open_server(&mut self, shard: usize, name: &str) -> Server {
+        self.open_server_of(shard, "chat", name)
+    }
+
+    /// The same of any hub.
+    pub(crate) fn open_server_of(&mut self, shard: usize, of: &str, name: &str) -> Server {
         let (id, server) = (self.shards[shard].next_server(), ServerId::new(name));
-        self.feed(shard, Input::ServerOpened { id, server: NewServerConnection { hub: hub("chat"), server } });
+        self.feed(shard, Input::ServerOpened { id, server: NewServerConnection { hub: hub(of), server } });
         Server { shard, id }
     }
 
@@ -781,7 +789,12 @@ impl Rig {
         assert_eq!(frame[0], 0x81, "one text message in one frame");
         let payload = if frame[1] == 126 { &frame[4..] } else { &frame[2..] };
         let text = std::str::from_utf8(payload).expect("text");
-        let messages = text.strip_suffix('\x1e').expect("whole messages").split('\x1e').map(str::to_owned);
+        let messages: Vec<String> = match self.family {
+            Family::Core => {
+                text.strip_suffix('\x1e').expect("whole messages").split('\x1e').map(str::to_owned).collect()
+            }
+            Family::AspNet { .. } => vec![text.to_owned()],
+        };
         self.received.entry((shard, transport)).or_default().extend(messages);
     }
 }

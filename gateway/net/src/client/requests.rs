@@ -12,7 +12,7 @@ use hubgate_core::id::{ConnectionId, HubName, UserId};
 use hubgate_core::pairs::Pairs;
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, CloseCause, Identity, LONGEST_EARLY_POST, Location, NewClient, Reconnect, TransportKey,
+    ClientTimes, CloseCause, Family, Identity, LONGEST_EARLY_POST, Location, NewClient, Reconnect, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::{mpsc, oneshot};
@@ -296,7 +296,7 @@ impl HttpClients {
         let place = Rc::new(place);
         let FirstTransport { id, early } = self.shard.tokens().claim_first(token, &hub, client.kind)?;
         let (token_of, transport, reconnect) = (Some(token), client.kind, Reconnect::No);
-        let new = NewClient { hub, id, token: token_of, transport, identity, times, reconnect };
+        let new = NewClient { hub, id, token: token_of, transport, identity, times, reconnect, family: Family::Core };
         let (transport, log) = self.shard.client_opened(new, ClientLink::Http(client.clone()), place.clone());
         client.transport.set(Some(transport));
         client.log.set(log).expect("it opens once");

@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use hubgate_core::id::{ConnectionId, GroupName, HubName, ShardAddress, UserId};
 use hubgate_core::time::Millis;
-use hubgate_core::{ClientTimes, Identity, NewClient, Reconnect, ResumedClient};
+use hubgate_core::{ClientTimes, Family, Identity, NewClient, Reconnect, ResumedClient};
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::token::{Claims, TokenError};
 use tokio::sync::oneshot;
@@ -290,7 +290,7 @@ async fn web_socket(
         let place = place.map_err(|full| service.shared().no_room(full))?;
         let id = new_id(shard.neighbours().address_of(service.shared().loads.deal_near(shard.index())));
         let reconnect = Reconnect::No;
-        let client = NewClient { hub: hub.clone(), id, token: None, transport, reconnect, identity, times };
+        let client = NewClient { hub: hub.clone(), id, token: None, transport, reconnect, identity, times, family: Family::Core };
         return Ok(Entrant::New(NewEntrant { client, lives_at: id.owner(), place, claimed: None }));
     };
     let claims = settings.limits.counted_claims(&identity.claims);
@@ -299,7 +299,7 @@ async fn web_socket(
     Ok(match shard.tokens().claim_for_web_socket(request).await? {
         Opening::First { token: claimed, id, reconnect, place, lives_at } => {
             let (hub, token) = (hub.clone(), Some(token));
-            let client = NewClient { hub, id, token, transport, reconnect, identity, times };
+            let client = NewClient { hub, id, token, transport, reconnect, identity, times, family: Family::Core };
             Entrant::New(NewEntrant { client, lives_at, place, claimed: Some(claimed) })
         }
         Opening::Again { id, to, lives_at } => {

@@ -19,7 +19,7 @@ use hubgate_core::question::Ticket;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, Directory, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection, Outgoing, Reconnect,
+    ClientTimes, Directory, Family, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection, Outgoing, Reconnect,
     Shard, Slot, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
@@ -231,6 +231,7 @@ impl World {
             identity,
             times: ClientTimes::default(),
             reconnect: Reconnect::Stateful,
+            family: Family::Core,
         };
         self.feed(Input::ClientOpened { transport, client: Box::new(client) });
     }
