@@ -13,8 +13,8 @@ use hubgate_core::question::Ticket;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, Directory, Effect, Family, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection, Outgoing,
-    Reconnect, Shard, TransportKey,
+    ClientTimes, Directory, Effect, Family, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection,
+    Outgoing, Reconnect, Shard, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};

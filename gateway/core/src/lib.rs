@@ -53,7 +53,8 @@ mod turn;
 mod upstream;
 
 pub use arrivals::{
-    ClientTimes, Family, Identity, NewClient, NewServerConnection, Reconnect, ResumedClient, Return, ReturningClient, WhenLost,
+    ClientTimes, Family, Identity, NewClient, NewServerConnection, Reconnect, ResumedClient, Return, ReturningClient,
+    WhenLost,
 };
 pub use client::listing::{ListPart, ListedClient, ListedClients};
 pub use client::resuming::MostKept;

@@ -1,5 +1,6 @@
 //! The wire protocols of the gateway: bytes to typed messages and back. No I/O, no clock, no random source.
 
+pub mod aspnet;
 pub mod depth;
 pub mod endpoint;
 pub mod messagepack;

@@ -80,7 +80,8 @@ pub(crate) fn announced(clients: &mut Clients, turn: &mut Turn<'_>, hub: &HubNam
     let pending = clients.announcements.0.remove(hub).unwrap_or_default();
     for slot in pending.waiting {
         // Of several hubs, all have to be known.
-        let waits_on = clients.announcements.0.values().any(|other| other.waiting.contains(&slot));
+        let is_in_others = clients.get(slot).is_some_and(|client| !client.also_in.is_empty());
+        let waits_on = is_in_others && clients.announcements.0.values().any(|other| other.waiting.contains(&slot));
         if !waits_on && clients.is_still(slot) {
             clients.release_hold(turn, slot, Hold::Announcement);
         }

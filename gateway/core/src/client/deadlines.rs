@@ -62,7 +62,9 @@ impl Clients {
                 of_link.chain(client.expiry.end()).fold(until, Millis::min)
             }
             Phase::Open { .. } if client.dialect().is_asp_net() => match self.check_asp_net(turn, slot) {
-                Some(next) => self[slot].expiry.end().into_iter().chain(link.and_then(|link| link.next)).fold(next, Millis::min),
+                Some(next) => {
+                    self[slot].expiry.end().into_iter().chain(link.and_then(|link| link.next)).fold(next, Millis::min)
+                }
                 None => return,
             },
             // Its hub server pings it, and misses it.
@@ -99,7 +101,9 @@ impl Clients {
         };
         match self[slot].transport() {
             Transport::LongPolling => Some(next),
-            Transport::WebSockets | Transport::ServerSentEvents => Some(next.min(returning::keep_alive(self, turn, slot))),
+            Transport::WebSockets | Transport::ServerSentEvents => {
+                Some(next.min(returning::keep_alive(self, turn, slot)))
+            }
         }
     }
 

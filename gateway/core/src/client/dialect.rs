@@ -323,6 +323,7 @@ impl Dialect {
         let may_be = match protocol {
             HubProtocol::Json => last.starts_with(JSON_CLOSE),
             HubProtocol::MessagePack | HubProtocol::BlazorPack => last.get(1) == Some(&7),
+            HubProtocol::AspNet => false,
         };
         may_be && matches!(protocol.parse(last), Ok(HubMessage::Close { .. }))
     }

@@ -148,8 +148,7 @@ impl Line {
 
     /// It goes on by this transport: the client is told with which message, and gets what it has not acknowledged.
     pub(super) fn go_on(&mut self, turn: &mut Turn<'_>, transport: TransportKey, dialect: Dialect) {
-        self.attachment = Attachment::Attached(transport);
-        (self.last_heard, self.last_sent, self.last_probed) = (turn.now, turn.now, turn.now);
+        self.goes_on_by(transport, turn.now);
         if let Some(log) = self.log.as_mut().and_then(|log| log.core_mut()) {
             let Again { sequence_id, placeholders } = log.resume(turn.now);
             let sequence = dialect.frame(&HubMessage::Sequence { sequence_id });
@@ -167,10 +166,14 @@ impl Line {
         }
     }
 
-    /// A client of ASP.NET SignalR goes on by this transport: gives what it gets that was sent after the message with this cursor.
-    pub(super) fn go_on_after(&mut self, transport: TransportKey, cursor: &str, now: Millis) -> Vec<Frame> {
+    /// Its transport is this one from now on.
+    pub(super) fn goes_on_by(&mut self, transport: TransportKey, now: Millis) {
         self.attachment = Attachment::Attached(transport);
         (self.last_heard, self.last_sent, self.last_probed) = (now, now, now);
+    }
+
+    /// What a client of ASP.NET SignalR gets that was sent after the message with this cursor.
+    pub(super) fn sent_after(&mut self, cursor: &str, now: Millis) -> Vec<Frame> {
         let replay = self.log.as_mut().and_then(|log| log.asp_net_mut());
         replay.map_or_else(Vec::new, |replay| replay.after(cursor, now))
     }

@@ -5,7 +5,6 @@
 
 use hubgate_wire::aspnet;
 use hubgate_wire::signalr::framing::RECORD_SEPARATOR;
-use hubgate_wire::websocket::Frame;
 
 use super::attachment::Attachment;
 use super::log::Log;
@@ -50,7 +49,9 @@ pub(crate) fn started(clients: &mut Clients, turn: &mut Turn<'_>, token: Connect
     if client.has_hold(Hold::Start) {
         client.add_unread(query.as_bytes());
         client.add_unread(&[RECORD_SEPARATOR]);
-        clients.release_hold(turn, slot, Hold::Start);
+        // Its transport is read once it is let in.
+        client.holds.remove(Hold::Start);
+        turn.then(Step::ReadClient(slot));
     }
 }
 
@@ -63,7 +64,10 @@ pub(crate) fn aborted(clients: &mut Clients, turn: &mut Turn<'_>, token: Connect
 
 /// Whether the client that this token has opened may come by another transport.
 pub(crate) fn may_return(clients: &Clients, token: ConnectionId, hub: &HubName, now: Millis) -> bool {
-    clients.by_token.get(&token).is_some_and(|slot| clients.hub_of(*slot).name == *hub && may_go_on(clients, *slot, now))
+    clients
+        .by_token
+        .get(&token)
+        .is_some_and(|slot| clients.hub_of(*slot).name == *hub && may_go_on(clients, *slot, now))
 }
 
 fn may_go_on(clients: &Clients, slot: Slot, now: Millis) -> bool {
@@ -86,6 +90,7 @@ pub(crate) fn returned(clients: &mut Clients, turn: &mut Turn<'_>, transport: Tr
     let client = &mut clients.arena[slot];
     let before = client.transport();
     client.set_transport(kind);
+    client.line_mut().goes_on_by(transport, turn.now);
     if client.facts().is_some() {
         clients.hubs[client.hub()].transport_changed(before, kind);
     }
@@ -99,7 +104,7 @@ pub(crate) fn returned(clients: &mut Clients, turn: &mut Turn<'_>, transport: Tr
         }
         Return::After(cursor) => cursor,
     };
-    for frame in clients[slot].line_mut().go_on_after(transport, cursor, turn.now) {
+    for frame in clients[slot].line_mut().sent_after(cursor, turn.now) {
         turn.effect(Effect::Send { to: transport, frame });
     }
     if clients[slot].is_open() && matches!(why, Return::After(_)) {
@@ -161,9 +166,3 @@ pub(super) fn forget_sent(clients: &mut Clients, slot: Slot) -> bool {
 
 /// What a client of ASP.NET SignalR is told when its application's server is gone (the service's own words).
 pub(crate) const SERVER_OFFLINE: &str = "Server offline";
-
-/// The frame of a text, as its client gets it.
-#[cfg(test)]
-pub(crate) fn frame(text: &str) -> Frame {
-    super::dialect::Dialect::ASP_NET.frame_encoded(text.as_bytes())
-}

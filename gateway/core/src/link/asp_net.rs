@@ -2,8 +2,6 @@
 //!
 //! Source: Azure SignalR SDK for .NET, `Microsoft.Azure.SignalR.AspNet`: what its servers send is wrapped once more, and what they get is not.
 
-use std::fmt::Write;
-
 use hubgate_wire::aspnet;
 use hubgate_wire::service::{AnyText, ConnectionData, Payloads, ServiceMessage};
 use hubgate_wire::signalr::HubProtocol;
@@ -33,8 +31,7 @@ impl Cursors {
 
     fn outgoing(&mut self, here: ShardAddress, text: &[u8]) -> Outgoing {
         self.made += 1;
-        let mut cursor = String::with_capacity(24);
-        drop(write!(cursor, "{:x}-{:x}-{:x}", here.node.0, here.shard.0, self.made));
+        let cursor = format!("{:x}-{:x}-{:x}", here.node.0, here.shard.0, self.made);
         match aspnet::with_cursor(text, &cursor) {
             Some(text) => Outgoing::encoded([(HubProtocol::AspNet, text)]),
             None => Outgoing::encoded([(HubProtocol::AspNet, text)]),
@@ -56,5 +53,9 @@ pub(super) fn shows_errors(client: &Session) -> bool {
 /// Tells a hub server that its client has come by another transport.
 pub(super) fn reconnected(client: ConnectionId) -> Vec<u8> {
     let connection_id = AnyText(client.as_bytes());
-    written(&ServiceMessage::ConnectionData(ConnectionData { connection_id, payload: RECONNECTED, ..ConnectionData::default() }))
+    written(&ServiceMessage::ConnectionData(ConnectionData {
+        connection_id,
+        payload: RECONNECTED,
+        ..ConnectionData::default()
+    }))
 }

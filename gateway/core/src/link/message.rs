@@ -19,8 +19,8 @@ use crate::directory_change::DirectoryChange;
 use crate::filter::Direction;
 use crate::id::{ConnectionId, GroupName, HubIndex, ServerConnectionId, ServerId, UserId};
 use crate::neighbours::Location;
-use crate::outgoing::Outgoing;
 use crate::order::{Addressees, Leaving, Order, ServerOrder};
+use crate::outgoing::Outgoing;
 use crate::query::{AckStatus, Carried, Page};
 use crate::question::{AckQuestion, Command, Sought};
 use crate::refresh::{NewUser, Refresh, claims_for_next_token};
@@ -505,7 +505,12 @@ fn send_to_asp_net(
     (targets, except, payload): (Vec<Target>, Except, &[u8]),
 ) {
     let Some(messages) = links.cursors.unwrap(turn.here(), payload) else {
-        return links.servers.skip_message(clients, turn, from, "a payload that is not wrapped as its protocol wants it");
+        return links.servers.skip_message(
+            clients,
+            turn,
+            from,
+            "a payload that is not wrapped as its protocol wants it",
+        );
     };
     let actions = messages.iter().flat_map(|message| to_each(targets.clone(), &except, message)).collect();
     send_for_server(links, clients, turn, (from, hub), actions);

@@ -11,6 +11,7 @@ use crate::client::held::HeldBack;
 use crate::client::read_holds::Hold;
 use crate::client::{CLOSED_WITH_ERROR, Clients, Closing, Phase, logged, opening};
 use crate::close_cause::CloseCause;
+use crate::effect::Effect;
 use crate::failure;
 use crate::filter::Direction;
 use crate::hub::routing::{NoRoute, ServerAffinity};
@@ -65,7 +66,12 @@ pub(crate) fn route_client(
     to_server::open(links, clients, turn, slot, None);
     match dialect.is_asp_net() {
         // Its server does not say that it takes it, and says so if it does not.
-        true => opening::let_in(clients, turn, slot, None),
+        true => {
+            opening::let_in(clients, turn, slot, None);
+            if clients[slot].is_read() {
+                clients[slot].line().attachment().effect(turn, Effect::ResumeReading);
+            }
+        }
         false => clients.schedule(slot, deadline),
     }
 }

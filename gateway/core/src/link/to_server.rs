@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hubgate_wire::service::{
-    self, AnyText, ConnectionData, Extensions, Headers, OpenConnection, ServiceMessage, UpdateConnectionClaims, long_name,
+    self, AnyText, ConnectionData, Extensions, Headers, OpenConnection, ServiceMessage, UpdateConnectionClaims,
+    long_name,
 };
 
 use super::Links;
@@ -49,7 +50,11 @@ pub(super) fn hand_over(links: &mut Links, clients: &Clients, turn: &mut Turn<'_
         return 0;
     };
     link.has_spoken = true;
-    let messages = link.exchange.client_says(bytes).messages;
+    let messages = match client.dialect().is_asp_net() {
+        // It comes message by message, and which calls wait only the server knows.
+        true => 1,
+        false => link.exchange.client_says(bytes).messages,
+    };
     let to = link.route.connection;
     links.pass(clients, turn, client.hub(), to, connection_data(client.id(), bytes));
     messages

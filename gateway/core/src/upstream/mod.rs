@@ -196,7 +196,7 @@ impl Upstream {
                 if let Handler::Webhook(_) = handler {
                     // The client is in before a webhook hears of it, but says nothing until the webhook has answered.
                     let answer = clients[slot].dialect().accepted();
-                    opening::let_in(clients, turn, slot, answer);
+                    opening::let_in(clients, turn, slot, Some(answer));
                     clients.hold(turn, slot, Hold::Admission);
                 }
                 let event = UpstreamEvent::Connected;

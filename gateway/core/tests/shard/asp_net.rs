@@ -91,15 +91,16 @@ fn broadcast(rig: &mut Rig, server: Server, text: &str, excluded: &[&str]) {
     let payloads = vec![("json", &payload[..])];
     rig.says(
         server,
-        &ServiceMessage::BroadcastData(BroadcastData { excluded: excluded.to_vec(), payloads, ..BroadcastData::default() }),
+        &ServiceMessage::BroadcastData(BroadcastData {
+            excluded: excluded.to_vec(),
+            payloads,
+            ..BroadcastData::default()
+        }),
     );
 }
 
 fn to_one(rig: &mut Rig, server: Server, client: Older, text: &str) {
-    let payload = wrapped(text);
-    let text = String::from_utf8_lossy(&payload).into_owned();
-    assert_eq!(text.as_bytes(), payload, "the test's texts are short");
-    rig.answers(server, client.client, &text);
+    rig.answers_with(server, client.client, &wrapped(text));
 }
 
 /// What a client got, without the cursors; each message that has one has its own.
@@ -109,7 +110,9 @@ fn got(rig: &mut Rig, client: Older) -> Vec<String> {
 
 fn without_cursor(text: &str) -> String {
     match cursor(text) {
-        Some(cursor) => text.replacen(&format!(r#""C":"{cursor}","#), "", 1).replace(r#"{"M":[""#, "").replace(r#""]}"#, ""),
+        Some(cursor) => {
+            text.replacen(&format!(r#""C":"{cursor}","#), "", 1).replace(r#"{"M":[""#, "").replace(r#""]}"#, "")
+        }
         None => text.to_owned(),
     }
 }
@@ -276,7 +279,7 @@ fn what_is_not_wrapped_is_not_sent_and_counted() {
     rig.answers(app, client.client, "bare");
     assert_eq!((rig.skipped.len(), rig.received(client.client).len()), (1, 0));
     let twice = [wrapped(&message("one")), wrapped(&message("two"))].concat();
-    rig.answers(app, client.client, std::str::from_utf8(&twice).expect("short"));
+    rig.answers_with(app, client.client, &twice);
     assert_eq!(got(&mut rig, client), ["one", "two"], "several in order");
 }
 
@@ -414,7 +417,8 @@ fn a_client_that_tries_another_transport_is_greeted_anew_and_told_of_once() {
     assert_eq!(rig.received(client.client), [INIT]);
     start(&mut rig, client);
     assert_eq!(rig.told(app), [format!("open {}", client.client.id)]);
-    let clients: usize = rig.shards[0].status().hubs.iter().map(|hub| hub.clients[Transport::LongPolling as usize]).sum();
+    let clients: usize =
+        rig.shards[0].status().hubs.iter().map(|hub| hub.clients[Transport::LongPolling as usize]).sum();
     assert_eq!(clients, 1, "it counts with the transport that it has");
 }
 

@@ -20,8 +20,9 @@ use hubgate_core::stream::TooManyStreams;
 use hubgate_core::time::Millis;
 use hubgate_core::trace::TraceMark;
 use hubgate_core::{
-    Addressees, ClientTimes, CloseCause, Directory, Effect, Family, HashSeed, Identity, Input, MembershipRefusal, Neighbours,
-    NewClient, NewServerConnection, Order, Reconnect, RecordedInput, ResumedClient, Shard, Slot, TransportKey,
+    Addressees, ClientTimes, CloseCause, Directory, Effect, Family, HashSeed, Identity, Input, MembershipRefusal,
+    Neighbours, NewClient, NewServerConnection, Order, Reconnect, RecordedInput, ResumedClient, Shard, Slot,
+    TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
@@ -443,11 +444,12 @@ impl Rig {
 
     /// A hub server's words for one client.
     pub(crate) fn answers(&mut self, server: Server, client: Client, text: &str) {
-        let data = ConnectionData {
-            connection_id: AnyText(client.id.as_bytes()),
-            payload: text.as_bytes(),
-            ..ConnectionData::default()
-        };
+        self.answers_with(server, client, text.as_bytes());
+    }
+
+    pub(crate) fn answers_with(&mut self, server: Server, client: Client, payload: &[u8]) {
+        let connection_id = AnyText(client.id.as_bytes());
+        let data = ConnectionData { connection_id, payload, ..ConnectionData::default() };
         self.says(server, &ServiceMessage::ConnectionData(data));
     }
 

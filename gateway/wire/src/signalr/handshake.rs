@@ -79,7 +79,9 @@ impl HandshakeRequest {
     /// The protocol to speak, if it and its version are spoken by the gateway itself.
     pub fn accept(&self) -> Result<HubProtocol, HandshakeRefusal> {
         let protocol = match self.protocol()? {
-            HubProtocol::BlazorPack => return Err(HandshakeRefusal::UnknownProtocol(self.protocol.clone())),
+            HubProtocol::BlazorPack | HubProtocol::AspNet => {
+                return Err(HandshakeRefusal::UnknownProtocol(self.protocol.clone()));
+            }
             protocol @ (HubProtocol::Json | HubProtocol::MessagePack) => protocol,
         };
         match self.version <= VERSION {

@@ -1,5 +1,6 @@
 //! The SignalR hub protocol between clients and the gateway.
 
+pub mod asp_net;
 mod exchange;
 pub mod framing;
 mod glance;
@@ -31,6 +32,9 @@ pub enum HubProtocol {
     MessagePack,
     /// MessagePack by another name: what server-side Blazor speaks with a hub server.
     BlazorPack,
+    /// ASP.NET SignalR, which no handshake names. What clients say comes with the separator of JSON after each message, which the transport adds; what they
+    /// are told is framed by the transport alone.
+    AspNet,
 }
 
 /// Why bytes are no hub message of their protocol. Such bytes end the connection; the text is for the log, and for
@@ -41,6 +45,8 @@ pub enum MalformedMessage {
     Json(#[from] json::MalformedMessage),
     #[error(transparent)]
     MessagePack(#[from] messagepack::MalformedMessage),
+    #[error(transparent)]
+    AspNet(#[from] asp_net::MalformedMessage),
 }
 
 impl HubProtocol {
@@ -48,11 +54,13 @@ impl HubProtocol {
     pub const COUNT: usize = Self::ALL.len();
 
     /// All that are spoken.
-    pub const ALL: [HubProtocol; 3] = [HubProtocol::Json, HubProtocol::MessagePack, HubProtocol::BlazorPack];
+    pub const ALL: [HubProtocol; 4] =
+        [HubProtocol::Json, HubProtocol::MessagePack, HubProtocol::BlazorPack, HubProtocol::AspNet];
 
-    /// The protocol of this name, compared without case.
+    /// The protocol of this name, compared without case, of those that clients of ASP.NET Core choose.
     pub fn named(name: &str) -> Option<HubProtocol> {
-        HubProtocol::ALL.into_iter().find(|protocol| protocol.name().eq_ignore_ascii_case(name))
+        let mut chosen = HubProtocol::ALL.into_iter().filter(|protocol| *protocol != HubProtocol::AspNet);
+        chosen.find(|protocol| protocol.name().eq_ignore_ascii_case(name))
     }
 
     /// The name in the handshake.
@@ -61,13 +69,14 @@ impl HubProtocol {
             HubProtocol::Json => "json",
             HubProtocol::MessagePack => "messagepack",
             HubProtocol::BlazorPack => "blazorpack",
+            HubProtocol::AspNet => "aspnet",
         }
     }
 
     /// The kind of WebSocket messages that clients of the protocol read.
     pub fn data_kind(self) -> DataKind {
         match self {
-            HubProtocol::Json => DataKind::Text,
+            HubProtocol::Json | HubProtocol::AspNet => DataKind::Text,
             HubProtocol::MessagePack | HubProtocol::BlazorPack => DataKind::Binary,
         }
     }
@@ -75,7 +84,7 @@ impl HubProtocol {
     /// Splits the first whole message off the front of `input`; `None` if it is not there as a whole.
     pub fn split_message<'a>(self, input: &mut &'a [u8]) -> Result<Option<&'a [u8]>, framing::TooLong> {
         match self {
-            HubProtocol::Json => Ok(framing::split_message(input)),
+            HubProtocol::Json | HubProtocol::AspNet => Ok(framing::split_message(input)),
             HubProtocol::MessagePack | HubProtocol::BlazorPack => framing::split_binary_message(input),
         }
     }
@@ -89,6 +98,7 @@ impl HubProtocol {
     pub fn parse(self, message: &[u8]) -> Result<HubMessage<'_>, MalformedMessage> {
         match self {
             HubProtocol::Json => Ok(json::parse(message)?),
+            HubProtocol::AspNet => Ok(asp_net::parse(message)?),
             HubProtocol::MessagePack | HubProtocol::BlazorPack => Ok(messagepack::parse(message)?),
         }
     }
@@ -97,6 +107,10 @@ impl HubProtocol {
     pub fn encode(self, message: &HubMessage<'_>) -> Vec<u8> {
         let mut framed = Vec::new();
         match self {
+            HubProtocol::AspNet => {
+                asp_net::write(message, &mut framed);
+                framed
+            }
             HubProtocol::Json => {
                 json::write(message, &mut framed);
                 framed.pop();
@@ -113,6 +127,7 @@ impl HubProtocol {
     /// Appends one hub message with what frames it.
     pub fn write(self, message: &HubMessage<'_>, out: &mut Vec<u8>) {
         match self {
+            HubProtocol::AspNet => asp_net::write(message, out),
             HubProtocol::Json => json::write(message, out),
             HubProtocol::MessagePack | HubProtocol::BlazorPack => messagepack::write(message, out),
         }
@@ -121,6 +136,7 @@ impl HubProtocol {
     /// Appends a message that is encoded already, with what frames it.
     pub fn write_framed(self, message: &[u8], out: &mut Vec<u8>) {
         match self {
+            HubProtocol::AspNet => out.extend_from_slice(message),
             HubProtocol::Json => {
                 out.extend_from_slice(message);
                 out.push(framing::RECORD_SEPARATOR);

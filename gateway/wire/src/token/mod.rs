@@ -99,6 +99,16 @@ impl AccessKey {
         format!("Endpoint={endpoint};AccessKey={};Version=1.0;{others}", self.expose())
     }
 
+    /// Seals bytes that are no token (HMAC-SHA256). They have to begin in a way that no token does.
+    pub(crate) fn seal(&self, bytes: &[u8]) -> impl AsRef<[u8]> + use<> {
+        hmac::sign(&self.signing.hs256, bytes)
+    }
+
+    /// Whether it has sealed these bytes so. Compares in constant time.
+    pub(crate) fn has_sealed(&self, bytes: &[u8], seal: &[u8]) -> bool {
+        hmac::verify(&self.signing.hs256, bytes, seal).is_ok()
+    }
+
     /// Signs `claims` with HS256.
     pub fn sign(&self, claims: &serde_json::Map<String, Value>) -> String {
         let claims = serde_json::to_vec(claims).expect("a map is JSON");

@@ -19,8 +19,8 @@ use hubgate_core::question::Ticket;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, Directory, Family, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection, Outgoing, Reconnect,
-    Shard, Slot, TransportKey,
+    ClientTimes, Directory, Family, HashSeed, Identity, Input, Neighbours, NewClient, NewServerConnection, Outgoing,
+    Reconnect, Shard, Slot, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload};
