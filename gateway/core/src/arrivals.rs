@@ -48,6 +48,8 @@ pub enum Return {
     Anew,
     /// Its transport broke. It has got what was sent up to the message with this cursor.
     After(Box<str>),
+    /// An answer to one of its polls was lost, which nobody hears of. It has got what was sent up to the message with this cursor.
+    Again(Box<str>),
 }
 
 /// Whether a client may go on by another transport when its own breaks. It may only if it has negotiated that, is on a WebSocket, and asks for

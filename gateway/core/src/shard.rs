@@ -153,6 +153,16 @@ impl Shard {
         resuming::may_resume(self.parts.clients(), client, hub, user, now)
     }
 
+    /// Whether a hub server is there to which clients of the hub can be routed, on whatever shard.
+    pub fn has_hub_servers(&self, hub: &HubName) -> bool {
+        self.directory.has_servers(hub)
+    }
+
+    /// The client of ASP.NET SignalR that this token has opened, if it is there.
+    pub fn client_of_token(&self, token: ConnectionId) -> Option<ConnectionId> {
+        returning::find(self.parts.clients(), token)
+    }
+
     /// Whether the client of ASP.NET SignalR that this token has opened may come by another transport, by [`Input::ClientReturned`].
     pub fn may_return(&self, token: ConnectionId, hub: &HubName, now: Millis) -> bool {
         returning::may_return(self.parts.clients(), token, hub, now)

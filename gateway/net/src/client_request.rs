@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hubgate_core::Identity;
+use hubgate_core::{Identity, Return};
 use hubgate_core::id::{ConnectionId, HubName, UserId};
 use hubgate_core::time::Millis;
 use tokio::sync::oneshot;
@@ -41,6 +41,17 @@ pub(crate) enum ClientRequest {
         token: ConnectionId,
         digest: TokenDigest,
         answer: oneshot::Sender<Result<bool, Refusal>>,
+    },
+    /// A client of ASP.NET SignalR says that it is ready, with the query that its hub sees.
+    Start {
+        token: ConnectionId,
+        query: Box<str>,
+        answer: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// One leaves for good.
+    Abort {
+        token: ConnectionId,
+        answer: oneshot::Sender<Result<(), Refusal>>,
     },
     /// The end of a connection that polls.
     Delete {
@@ -81,6 +92,28 @@ pub(crate) struct TransportRequest {
     pub(crate) token_times: TokenTimes,
     /// How long a client that polls may be without a poll.
     pub(crate) silence: Duration,
+    /// Of a client of ASP.NET SignalR.
+    pub(crate) asp_net: Option<AspNetTransport>,
+}
+
+/// What a request for a transport has beside that in ASP.NET SignalR.
+#[derive(Debug)]
+pub(crate) struct AspNetTransport {
+    pub(crate) also_in: Vec<HubName>,
+    /// What becomes of a client that is there.
+    pub(crate) why: Return,
+    /// The query with which it starts if it does not say by itself that it is ready.
+    pub(crate) starts_with: Option<Box<str>>,
+    /// When the connection ends because the token that it came with does.
+    pub(crate) expiry: Option<Millis>,
+}
+
+/// A poll of a client of ASP.NET SignalR that is there.
+#[derive(Debug)]
+pub(crate) struct AspNetPoll {
+    pub(crate) answer: Poll,
+    /// Where the client is; None with its first poll.
+    pub(crate) at: Option<Return>,
 }
 
 /// The times of the token that a request came with.
@@ -102,6 +135,8 @@ pub(crate) enum PollAnswer {
     Opened,
     /// Whole hub messages.
     Messages(DeliveryBody),
+    /// What one of ASP.NET SignalR is told for which nothing came.
+    Idle(Vec<u8>),
     /// Nothing came in time.
     Empty,
     /// The connection is over, or a newer poll has taken this one's place.

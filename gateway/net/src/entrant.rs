@@ -42,15 +42,24 @@ pub(crate) struct NewEntrant {
     pub(crate) place: ClientPlace,
     /// `None`: it came without a token.
     pub(crate) claimed: Option<ClaimedToken>,
+    /// The query with which a client of ASP.NET SignalR starts that does not say by itself that it is ready.
+    pub(crate) starts_with: Option<Box<str>>,
 }
 
 /// A client that lives, and has come with another WebSocket.
 #[derive(Debug)]
 pub(crate) struct ReturningClient {
     pub(crate) hub: HubName,
-    pub(crate) client: ResumedClient,
+    pub(crate) client: Returner,
     pub(crate) lives_at: ShardAddress,
     pub(crate) to: Move,
+}
+
+/// By which protocol it has come back.
+#[derive(Debug)]
+pub(crate) enum Returner {
+    Core(ResumedClient),
+    AspNet(hubgate_core::ReturningClient),
 }
 
 /// What a connection token was made for, once its client opens a transport.

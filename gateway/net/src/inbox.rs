@@ -48,6 +48,11 @@ pub(crate) enum LocalMessage {
         request: Box<WebSocketRequest>,
         answer: oneshot::Sender<Result<Opening, Refusal>>,
     },
+    /// The same of a client of ASP.NET SignalR, which its token names.
+    Return {
+        request: Box<WebSocketRequest>,
+        answer: oneshot::Sender<Result<Opening, Refusal>>,
+    },
     /// Of a client whose connection is here.
     Request(ClientRequest),
     Status(oneshot::Sender<ShardStatus>),

@@ -146,6 +146,16 @@ pub(crate) enum Refusal {
     DeniedByRule { rule: usize, kind: RequestKind, address: IpAddr },
     #[error("Hub '{0}' is in serverless mode: it does not accept hub servers.")]
     HubServerOfServerless(hubgate_core::id::HubName),
+    #[error("Hub '{0}' is in serverless mode: clients of ASP.NET SignalR need a hub server.")]
+    AspNetClientOfServerless(hubgate_core::id::HubName),
+    /// Filters would not see what it says.
+    #[error(
+        "Hub '{}' has filters, which cannot see messages of ASP.NET SignalR: clients of its application are not let in. Take \
+         `hubs.{0}.filters` away, or serve them by ASP.NET Core SignalR.", .0.configured()
+    )]
+    AspNetClientOfFiltered(hubgate_core::id::HubName),
+    #[error("No hub server of the application '{0}' is connected; try again later.")]
+    NoAspNetServer(String),
     #[error("{}", no_membership(.0))]
     NoMembership(MembershipRefusal),
     #[error("{0}")]
@@ -226,6 +236,7 @@ impl Refusal {
             Refusal::UnknownConnection
             | Refusal::NotRefreshed(RefreshRefusal::NoSuchConnection)
             | Refusal::UnknownTransport(_)
+            | Refusal::AspNetClientOfServerless(_)
             | Refusal::NotFound(_)
             | Refusal::Absent(_) => StatusCode::NOT_FOUND,
             Refusal::ConnectionInUse => StatusCode::CONFLICT,
@@ -235,6 +246,7 @@ impl Refusal {
             | Refusal::NodeNotReached
             | Refusal::AuthorizerUnavailable(_)
             | Refusal::NoProviderKeys
+            | Refusal::NoAspNetServer(_)
             | Refusal::Joining
             | Refusal::NoRoom { full: NoRoom::Connections, .. } => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoRoom {
@@ -254,6 +266,7 @@ impl Refusal {
             Refusal::NoMembership(MembershipRefusal::UserFull) => StatusCode::BAD_REQUEST,
             Refusal::NotAnonymous(_)
             | Refusal::HubServerOfServerless(_)
+            | Refusal::AspNetClientOfFiltered(_)
             | Refusal::NotLetIn(_)
             | Refusal::OtherUser
             | Refusal::NotRefreshed(RefreshRefusal::AnotherUser)
@@ -283,6 +296,7 @@ impl Refusal {
             | Refusal::NodeNotReached
             | Refusal::AuthorizerUnavailable(_)
             | Refusal::NoProviderKeys
+            | Refusal::NoAspNetServer(_)
             | Refusal::Joining => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retries::seconds(Duration::ZERO)));
             }
@@ -347,7 +361,10 @@ impl Refusal {
             Refusal::NotAnonymous(_) => "anonymous",
             Refusal::NotSignedIn(_) | Refusal::NotLetIn(_) => "authorizer",
             Refusal::AuthorizerFailed(_) | Refusal::AuthorizerUnavailable(_) => "authorizer-failed",
-            Refusal::HubServerOfServerless(_) => "hub-server",
+            Refusal::HubServerOfServerless(_)
+            | Refusal::AspNetClientOfServerless(_)
+            | Refusal::AspNetClientOfFiltered(_)
+            | Refusal::NoAspNetServer(_) => "hub-server",
             Refusal::DeniedByRule { .. } => "network-rules",
             Refusal::NotFound(_) => "path",
             Refusal::ForeignHost(_) | Refusal::ForeignHostOfDev(_) => "host",

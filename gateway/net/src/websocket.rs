@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hubgate_core::id::HubName;
-use hubgate_core::{CloseCause, NewServerConnection, Reconnect};
-use hubgate_wire::websocket::{Decoder, Event, WebSocketError, close_code};
+use hubgate_core::{CloseCause, Family, NewServerConnection, Reconnect};
+use hubgate_wire::signalr::framing::RECORD_SEPARATOR;
+use hubgate_wire::websocket::{DataKind, Decoder, Event, WebSocketError, close_code};
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use crate::client_log::ClientLog;
-use crate::entrant::{Entrant, NewEntrant, ReturningClient};
+use crate::entrant::{Entrant, NewEntrant, Returner, ReturningClient};
 use crate::http_places::Carrying;
 use crate::links::{ClientLink, Owner, Reader, SocketState, WebSocket, split};
 use crate::outboxes::Receiver;
@@ -35,25 +36,40 @@ const READS_PER_TURN: usize = 4;
 /// Serves one client until its transport is gone. `unread` came right behind the upgrade.
 pub(crate) async fn serve_client(shard: ShardHandle, stream: UpgradedStream, unread: Vec<u8>, entrant: Entrant) {
     let (read, socket) = open(&shard, stream, entrant.hub(), Receiver::Client);
+    let framing = match entrant.hub().is_asp_net() {
+        true => Framing::Messages,
+        false => Framing::Bytes,
+    };
     let link = ClientLink::WebSocket(socket.clone());
     // The place is given up when the transport has ended.
     let (transport, reconnect, log, _place) = match entrant {
-        Entrant::New(NewEntrant { client, lives_at: _, place, claimed }) => {
-            let (reconnect, place) = (client.reconnect, Rc::new(place));
+        Entrant::New(NewEntrant { client, lives_at: _, place, claimed, starts_with }) => {
+            let reconnect = match client.family {
+                Family::Core => client.reconnect,
+                Family::AspNet { .. } => Reconnect::Stateful,
+            };
+            let (token, place) = (client.token, Rc::new(place));
             let (transport, log) = shard.client_opened(client, link, place.clone());
             if let Some(claimed) = claimed {
                 claimed.transport_opened();
             }
+            if let (Some(token), Some(query)) = (token, starts_with) {
+                shard.asp_net().started(token, query);
+            }
             (transport, reconnect, log, place)
         }
         Entrant::Returning(ReturningClient { hub, client, lives_at: _, to }) => {
+            let returned = match client {
+                Returner::Core(client) => shard.client_resumed(hub, client, link, to),
+                Returner::AspNet(client) => shard.asp_net().returned(hub, client, link, to),
+            };
             // It may have ended since its request was granted: then nobody has its place.
-            let Some((transport, place, log)) = shard.client_resumed(hub, client, link, to) else { return };
+            let Some((transport, place, log)) = returned else { return };
             (transport, Reconnect::Stateful, log, place)
         }
     };
     let (cause, slow) =
-        serve(shard.clone(), Owner::Client(transport, reconnect), Some(&log), read, socket, unread).await;
+        serve(shard.clone(), (Owner::Client(transport, reconnect), framing), Some(&log), read, socket, unread).await;
     shard.transport_ended(log, cause, slow);
 }
 
@@ -71,7 +87,7 @@ pub(crate) async fn serve_server(
     let resource_log = shard.shared().resource_log.clone();
     let id = shard.server_opened(server, socket.clone());
     let visitor = resource_log.and_then(|log| log.hub_server(&hub, &name, id));
-    let (cause, slow) = serve(shard, Owner::Server(id), None, read, socket, unread).await;
+    let (cause, slow) = serve(shard, (Owner::Server(id), Framing::Bytes), None, read, socket, unread).await;
     if let Some(visitor) = visitor {
         visitor.ended(cause, slow);
     }
@@ -87,7 +103,7 @@ fn open(shard: &ShardHandle, stream: UpgradedStream, hub: &HubName, receiver: Re
 /// Reads until the transport is gone; gives the reason, and by which limit its peer was too slow, if it was.
 async fn serve(
     shard: ShardHandle,
-    owner: Owner,
+    (owner, framing): (Owner, Framing),
     log: Option<&ClientLog>,
     read: Reader,
     socket: Rc<WebSocket>,
@@ -98,6 +114,7 @@ async fn serve(
         pass: shard.turns().pass(&socket.hub),
         shard,
         owner: Some(owner),
+        framing,
         log,
         socket,
         read,
@@ -120,10 +137,20 @@ async fn serve(
     (task.socket.ending(lost), slow)
 }
 
+/// Where the peer's messages end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// The bytes themselves say so, whatever WebSocket messages they come in.
+    Bytes,
+    /// With each WebSocket message, as in ASP.NET SignalR: a separator tells the core.
+    Messages,
+}
+
 struct Task<'a> {
     shard: ShardHandle,
     /// Its place in the core, until the core has heard of its end.
     owner: Option<Owner>,
+    framing: Framing,
     /// Of a client.
     log: Option<&'a ClientLog>,
     socket: Rc<WebSocket>,
@@ -270,6 +297,18 @@ impl Task<'_> {
 
     fn event(&mut self, event: Event<'_>, turn: &Turn) {
         match event {
+            Event::Data { kind, bytes, end_of_message } if self.framing == Framing::Messages => {
+                if kind != DataKind::Text {
+                    return self.end(CloseCause::BadRequest, close_code::UNSUPPORTED_DATA);
+                }
+                let mut message = Vec::with_capacity(bytes.len() + 1);
+                message.extend_from_slice(bytes);
+                if end_of_message {
+                    message.push(RECORD_SEPARATOR);
+                }
+                self.payload = message.into();
+                self.rest_of_payload(turn);
+            }
             Event::Data { bytes, .. } => {
                 let mut rest = bytes;
                 self.data(&mut rest, turn);

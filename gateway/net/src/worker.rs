@@ -125,6 +125,7 @@ impl Worker {
                 // What is counted for it is not any longer if the answer is dropped.
                 drop(answer.send(shard.tokens().may_resume(id, &request)));
             }
+            LocalMessage::Return { request, answer } => drop(answer.send(shard.tokens().may_return(&request))),
             LocalMessage::Request(request) => self.clients.serve(request),
             LocalMessage::Status(answer) => drop(answer.send(shard.status())),
             LocalMessage::List { wanted, from, most, answer } => {

@@ -62,6 +62,11 @@ pub(crate) fn aborted(clients: &mut Clients, turn: &mut Turn<'_>, token: Connect
     }
 }
 
+/// The client that this token has opened, if it is there.
+pub(crate) fn find(clients: &Clients, token: ConnectionId) -> Option<ConnectionId> {
+    clients.by_token.get(&token).filter(|slot| clients.is_still(**slot)).map(|slot| clients[*slot].id())
+}
+
 /// Whether the client that this token has opened may come by another transport.
 pub(crate) fn may_return(clients: &Clients, token: ConnectionId, hub: &HubName, now: Millis) -> bool {
     clients
@@ -102,7 +107,7 @@ pub(crate) fn returned(clients: &mut Clients, turn: &mut Turn<'_>, transport: Tr
             greet(clients, turn, slot);
             FIRST
         }
-        Return::After(cursor) => cursor,
+        Return::After(cursor) | Return::Again(cursor) => cursor,
     };
     for frame in clients[slot].line_mut().sent_after(cursor, turn.now) {
         turn.effect(Effect::Send { to: transport, frame });

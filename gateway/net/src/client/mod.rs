@@ -1,5 +1,6 @@
 //! Clients on Server-Sent Events and long polling.
 
+mod asp_net;
 mod long_polling;
 mod requests;
 mod server_sent_events;

@@ -15,17 +15,19 @@ use hubgate_core::{
     ClientTimes, CloseCause, Family, Identity, LONGEST_EARLY_POST, Location, NewClient, Reconnect, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
+use hubgate_wire::server_sent_events::OPENING;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{long_polling, server_sent_events};
+use super::{asp_net, long_polling, server_sent_events};
 use crate::admission::{ClientPlace, Visitor};
+use crate::client_log::ClientLog;
 use crate::client_request::{
-    ClientRequest, LONGEST_WAIT, Poll, PollAnswer, PostTurn, Posted, TokenTimes, TransportRequest,
+    AspNetTransport, ClientRequest, LONGEST_WAIT, Poll, PollAnswer, PostTurn, Posted, TokenTimes, TransportRequest,
 };
 use crate::delivery::DeliveryBody;
 use crate::entrant::FirstTransport;
 use crate::inbox::LocalMessage;
-use crate::links::{ClientLink, HttpClient, NoTurn, State, Turn};
+use crate::links::{ClientLink, HttpClient, NoTurn, Polls, State, Turn};
 use crate::peer_task::PeerTask;
 use crate::refusal::Refusal;
 use crate::shard::ShardHandle;
@@ -36,7 +38,7 @@ const PIECE: usize = 64 * 1024;
 /// The end of one and the same token may be read as so much later: tokens tell it in seconds of another clock.
 const SAME_TOKEN: Millis = Millis(1_000);
 /// Polls that wait behind the one that is held; clients send one at a time.
-const POLLS: usize = 4;
+pub(super) const POLLS: usize = 4;
 
 /// The clients of one shard on Server-Sent Events and long polling.
 pub(crate) struct HttpClients {
@@ -76,7 +78,18 @@ impl HttpClients {
     pub(crate) fn serve(self: &Rc<Self>, request: ClientRequest) {
         match request {
             ClientRequest::Events(request, answer) => drop(answer.send(self.open_events(*request))),
+            ClientRequest::Poll(request, answer) if request.asp_net.is_some() => {
+                drop(answer.send(self.poll_asp_net(*request)));
+            }
             ClientRequest::Poll(request, answer) => drop(answer.send(self.poll(*request))),
+            ClientRequest::Start { token, query, answer } => {
+                let started = self.shard.asp_net().started(token, query);
+                drop(answer.send(started.then_some(()).ok_or(Refusal::UnknownConnection)));
+            }
+            ClientRequest::Abort { token, answer } => {
+                self.shard.asp_net().aborted(token);
+                drop(answer.send(Ok(())));
+            }
             ClientRequest::Post { hub, token, user, claims, token_times, answer } => {
                 if let Some(client) = self.find(&hub, token) {
                     self.renew(&client, user.as_ref(), (token_times, claims.digest), || claims.flatten().collect());
@@ -108,7 +121,8 @@ impl HttpClients {
     }
 
     fn open_events(self: &Rc<Self>, request: TransportRequest) -> Result<DeliveryBody, Refusal> {
-        if let Some(client) = self.find(&request.hub, request.token) {
+        let is_asp_net = request.asp_net.is_some();
+        if let Some(client) = self.find(&request.hub, request.token).filter(|_| !is_asp_net) {
             return Err(match client.kind {
                 Transport::ServerSentEvents => Refusal::ConnectionInUse,
                 Transport::LongPolling | Transport::WebSockets => Refusal::OtherTransport,
@@ -118,14 +132,15 @@ impl HttpClients {
         let user = request.identity.user_id.clone();
         let latest = (request.token_times.valid_until, request.digest);
         let outboxes = &self.shard.shared().outboxes;
-        let client = Rc::new(HttpClient::new(request.hub.clone(), transport, user, latest, None, outboxes));
+        let client = Rc::new(HttpClient::new(request.hub.clone(), transport, user, latest, Polls::None, outboxes));
         // Before anything is sent to the client: all of that has to become events.
         let (events, body) = client.stream();
         let place = self.open(request, &client)?;
         let (clients, served) = (self.clone(), client.clone());
+        let opening = if is_asp_net { asp_net::OPENING } else { OPENING };
         let serve = async move {
             let way_ends = |transport| clients.shard.way_ends(transport);
-            let lost = server_sent_events::serve(clients.shard.shared(), &client, events, way_ends).await;
+            let lost = server_sent_events::serve(clients.shard.shared(), &client, (events, opening), way_ends).await;
             client.end(lost);
             client.last_words().await;
             drop(place);
@@ -139,7 +154,9 @@ impl HttpClients {
     fn poll(self: &Rc<Self>, request: TransportRequest) -> Result<oneshot::Receiver<PollAnswer>, Refusal> {
         let (poll, answered) = oneshot::channel();
         if let Some(client) = self.find(&request.hub, request.token) {
-            let polls = client.polls.as_ref().ok_or(Refusal::OtherTransport)?;
+            let Polls::Core(polls) = &client.polls else {
+                return Err(Refusal::OtherTransport);
+            };
             let Identity { user_id, claims, .. } = request.identity;
             self.renew(&client, user_id.as_ref(), (request.token_times, request.digest), || claims);
             return match polls.try_send(poll) {
@@ -154,7 +171,7 @@ impl HttpClients {
         let user = request.identity.user_id.clone();
         let (hub, latest) = (request.hub.clone(), (request.token_times.valid_until, request.digest));
         let outboxes = &self.shard.shared().outboxes;
-        let client = Rc::new(HttpClient::new(hub, Transport::LongPolling, user, latest, Some(polls), outboxes));
+        let client = Rc::new(HttpClient::new(hub, Transport::LongPolling, user, latest, Polls::Core(polls), outboxes));
         let place = self.open(request, &client)?;
         let (clients, served) = (self.clone(), client.clone());
         let serve = async move {
@@ -284,10 +301,28 @@ impl HttpClients {
         }
     }
 
-    /// Makes a client of a request that opens a connection.
-    fn open(self: &Rc<Self>, request: TransportRequest, client: &Rc<HttpClient>) -> Result<Rc<ClientPlace>, Refusal> {
+    /// Makes a client of a request that opens a connection, or lets one go on by it.
+    pub(super) fn open(
+        self: &Rc<Self>,
+        mut request: TransportRequest,
+        client: &Rc<HttpClient>,
+    ) -> Result<Rc<ClientPlace>, Refusal> {
+        let asp_net = request.asp_net.take();
+        if let Some(asp_net) = &asp_net
+            && self.is_to_return(&request, asp_net)
+        {
+            return self.return_asp_net(request, asp_net.why.clone(), client);
+        }
         let TransportRequest { hub, token, access_token, address, identity, handshake, token_times, .. } = request;
-        let times = ClientTimes { handshake, expiry: Some(token_times.end) };
+        let expiry = match &asp_net {
+            None => Some(token_times.end),
+            Some(asp_net) => asp_net.expiry,
+        };
+        let times = ClientTimes { handshake, expiry };
+        let (family, starts_with) = match asp_net {
+            None => (Family::Core, None),
+            Some(AspNetTransport { also_in, starts_with, .. }) => (Family::AspNet { also_in }, starts_with),
+        };
         let settings = self.shard.shared().settings();
         let (user, claims) = (identity.user_id.as_ref(), &identity.claims);
         let visitor = Visitor { address, hub: &hub, user, claims, token: &access_token };
@@ -296,11 +331,12 @@ impl HttpClients {
         let place = Rc::new(place);
         let FirstTransport { id, early } = self.shard.tokens().claim_first(token, &hub, client.kind)?;
         let (token_of, transport, reconnect) = (Some(token), client.kind, Reconnect::No);
-        let new = NewClient { hub, id, token: token_of, transport, identity, times, reconnect, family: Family::Core };
+        let new = NewClient { hub, id, token: token_of, transport, identity, times, reconnect, family };
         let (transport, log) = self.shard.client_opened(new, ClientLink::Http(client.clone()), place.clone());
-        client.transport.set(Some(transport));
-        client.log.set(log).expect("it opens once");
-        self.by_token.borrow_mut().insert(token, client.clone());
+        self.attached(token, client, transport, log);
+        if let Some(query) = starts_with {
+            self.shard.asp_net().started(token, query);
+        }
         let mut rest = &early[..];
         while !rest.is_empty() && client.is_read() {
             client.speaking.during(|| self.shard.client_data(transport, &mut rest));
@@ -309,6 +345,13 @@ impl HttpClients {
             self.hear_the_rest(client, transport, rest.into());
         }
         Ok(place)
+    }
+
+    /// A client has its transport.
+    pub(super) fn attached(&self, token: ConnectionId, client: &Rc<HttpClient>, transport: TransportKey, log: ClientLog) {
+        client.transport.set(Some(transport));
+        client.log.replace(Some(log));
+        self.by_token.borrow_mut().insert(token, client.clone());
     }
 
     /// The core reads no more of what a client has posted before its transport was open, for now. It comes before all other posts.
@@ -346,31 +389,42 @@ impl HttpClients {
         }
     }
 
-    fn find(&self, hub: &HubName, token: ConnectionId) -> Option<Rc<HttpClient>> {
+    pub(super) fn shard(&self) -> &ShardHandle {
+        &self.shard
+    }
+
+    pub(super) fn find(&self, hub: &HubName, token: ConnectionId) -> Option<Rc<HttpClient>> {
         self.by_token.borrow().get(&token).filter(|client| client.hub == *hub).cloned()
     }
 
     /// A client's task is over.
-    fn forget(self: &Rc<Self>, token: ConnectionId, client: &HttpClient, lost: CloseCause) {
-        self.by_token.borrow_mut().remove(&token);
+    pub(super) fn forget(self: &Rc<Self>, token: ConnectionId, client: &Rc<HttpClient>, lost: CloseCause) {
+        // It may have gone on by another transport.
+        let is_its = |each: &Rc<HttpClient>| Rc::ptr_eq(each, client);
+        if self.by_token.borrow().get(&token).is_some_and(is_its) {
+            self.by_token.borrow_mut().remove(&token);
+        }
         self.leave(client, lost);
         let slow = client.slow();
         if let Some(reason) = slow {
             self.shard.shared().metrics.slow_peer(reason);
         }
-        if let Some(log) = client.log.get() {
-            log.ended(client.ending(lost), slow);
+        let (log, cause) = (client.log.take(), client.ending(lost));
+        match log {
+            Some(log) if client.hub.is_asp_net() => self.shard.transport_ended(log, cause, slow),
+            Some(log) => log.ended(cause, slow),
+            None => {}
         }
     }
 
     /// A client's task has panicked.
-    fn bury(self: &Rc<Self>, token: ConnectionId, client: &HttpClient) {
+    pub(super) fn bury(self: &Rc<Self>, token: ConnectionId, client: &Rc<HttpClient>) {
         client.end(CloseCause::InternalError);
         self.forget(token, client, CloseCause::InternalError);
     }
 
     /// The core hears, once, that the client is gone.
-    fn leave(self: &Rc<Self>, client: &HttpClient, cause: CloseCause) {
+    pub(super) fn leave(self: &Rc<Self>, client: &HttpClient, cause: CloseCause) {
         if let Some(transport) = client.gone() {
             self.shard.client_gone(transport, cause);
         }

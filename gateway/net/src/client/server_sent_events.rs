@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use hubgate_core::{CloseCause, TransportKey};
-use hubgate_wire::server_sent_events::{OPENING, write_event};
+use hubgate_wire::server_sent_events::write_event;
 
 use crate::delivery::Delivery;
 use crate::links::{HttpClient, State};
@@ -12,16 +12,16 @@ use crate::outbox::{Cause, Popped};
 use crate::shared::Shared;
 use crate::slow::StallWatch;
 
-/// Brings a client its messages until one of the two has enough. `events` is the body of its request's answer. `way_ends` is told of a
+/// Brings a client its messages until one of the two has enough. `events` is the body of its request's answer, and begins with `opening`. `way_ends` is told of a
 /// client whose answer passes through a node that stops.
 pub(crate) async fn serve(
     shared: &Shared,
     client: &HttpClient,
-    events: Delivery,
+    (events, opening): (Delivery, &'static [u8]),
     way_ends: impl Fn(TransportKey),
 ) -> CloseCause {
     // Lets browsers know that the stream is open.
-    events.push(Bytes::from_static(OPENING), Cause::Others, None);
+    events.push(Bytes::from_static(opening), Cause::Others, None);
     let events = client.deliver_by(events);
     let (mut watch, mut is_left) = (StallWatch::default(), false);
     loop {

@@ -17,14 +17,25 @@ pub(crate) fn is_allowed(origins: &CorsOrigins, origin: &str) -> bool {
     origins.any || origins.allows(origin)
 }
 
+/// Whether pages send credentials with what they ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    /// They can do without.
+    Perhaps,
+    /// Clients of ASP.NET SignalR always do, and `*` would shut all of them out. The gateway has no cookies: a page can do nothing without a
+    /// token.
+    Always,
+}
+
 /// Adds what lets the browser hand the answer to the page, if the page may have it.
-pub(crate) fn allow(origins: &CorsOrigins, request: &HeaderMap, answer: &mut Answer) {
+pub(crate) fn allow(origins: &CorsOrigins, credentials: Credentials, request: &HeaderMap, answer: &mut Answer) {
     let Some(origin) = request.get(ORIGIN) else {
         return;
     };
     let headers = answer.headers_mut();
     headers.append(VARY, HeaderValue::from_static("Origin"));
-    if origin.to_str().is_ok_and(|origin| origins.allows(origin)) {
+    let is_named = origin.to_str().is_ok_and(|origin| origins.allows(origin));
+    if is_named || (origins.any && credentials == Credentials::Always) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     } else if origins.any {
@@ -33,9 +44,9 @@ pub(crate) fn allow(origins: &CorsOrigins, request: &HeaderMap, answer: &mut Ans
 }
 
 /// Answers the question that a browser asks before a request.
-pub(crate) fn preflight(origins: &CorsOrigins, request: &HeaderMap) -> Answer {
+pub(crate) fn preflight(origins: &CorsOrigins, credentials: Credentials, request: &HeaderMap) -> Answer {
     let mut answer = text(StatusCode::NO_CONTENT, "");
-    allow(origins, request, &mut answer);
+    allow(origins, credentials, request, &mut answer);
     let headers = answer.headers_mut();
     if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));

@@ -18,6 +18,9 @@ pub(super) enum Door {
     /// Of a client of such a hub, for a newer token.
     HubRefresh,
     Server,
+    /// Everything that clients of ASP.NET SignalR ask for.
+    AspNetClient,
+    AspNetServer,
     /// Its own table says which operation a path is.
     Rest,
     Health,
@@ -28,10 +31,12 @@ impl Door {
     /// What network rules tell its requests by; `None`: they are for load balancers, and no rule is about them.
     pub(super) fn kind(self) -> Option<RequestKind> {
         match self {
-            Door::Client | Door::ClientNegotiation | Door::HubNegotiation | Door::HubRefresh => {
-                Some(RequestKind::Client)
-            }
-            Door::Server => Some(RequestKind::Server),
+            Door::Client
+            | Door::ClientNegotiation
+            | Door::HubNegotiation
+            | Door::HubRefresh
+            | Door::AspNetClient => Some(RequestKind::Client),
+            Door::Server | Door::AspNetServer => Some(RequestKind::Server),
             Door::Rest => Some(RequestKind::Rest),
             Door::Health | Door::Ready => None,
         }
@@ -65,6 +70,8 @@ const DOORS: &[Row] = &[
     row("/hubs/{}/negotiate",    Door::HubNegotiation,    HubIn::Path,    Some("POST, OPTIONS")),
     row("/hubs/{}/refresh",      Door::HubRefresh,        HubIn::Path,    Some("POST, OPTIONS")),
     row("/server",               Door::Server,            HubIn::Query,   None),
+    row("/aspnetclient/{}",      Door::AspNetClient,      HubIn::Neither, None),
+    row("/aspnetserver",         Door::AspNetServer,      HubIn::Neither, None),
     row("/api/{}/..",            Door::Rest,              HubIn::Neither, None),
     row("/healthz",              Door::Health,            HubIn::Neither, None),
     row("/readyz",               Door::Ready,             HubIn::Neither, None),

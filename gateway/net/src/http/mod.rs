@@ -2,6 +2,7 @@
 
 mod anonymous;
 mod answer;
+mod asp_net;
 mod authorization;
 mod authorizer;
 mod body;

@@ -131,7 +131,7 @@ pub(super) fn check_open(settings: &Settings, hub: &HubName) -> Result<(), Refus
     }
 }
 
-fn check_rate(service: &Service) -> Result<(), Refusal> {
+pub(super) fn check_rate(service: &Service) -> Result<(), Refusal> {
     let limits = &service.shared().settings().limits;
     service.shared().admission.negotiate(limits, Instant::now()).map_err(|wait| Refusal::TooManyNegotiates { wait })
 }

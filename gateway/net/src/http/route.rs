@@ -13,9 +13,10 @@ use super::answer::{Answer, refuse, text};
 use super::body::RequestBody;
 use super::doors::{Door, HubIn};
 use super::forwarded::path_below;
+use super::cors::Credentials;
 use super::query::Query;
 use super::{
-    Service, Upgrade, cors, doors, head, host, negotiate, network, pages, refresh, refused, rest, server, told,
+    Service, Upgrade, asp_net, cors, doors, head, host, negotiate, network, pages, refresh, refused, rest, server, told,
     transport,
 };
 use crate::network_rules::RequestKind;
@@ -65,7 +66,7 @@ async fn answer(
             let (status, told) = readiness(service.shared().vitals.readiness());
             return text(status, told);
         }
-        _ if request.method == Method::OPTIONS => return preflight(service, known_hub, request, remote),
+        _ if request.method == Method::OPTIONS => return preflight(service, (door, known_hub), request, remote),
         _ => {}
     }
     let checked = found.map_or(Ok(()), |(row, _)| row.check(&request.method));
@@ -81,6 +82,11 @@ async fn answer(
         }
         (Ok(()), Some(Door::HubRefresh), Some(Ok(hub))) => refresh::answer(service, request, hub, remote).await,
         (Ok(()), Some(Door::Server), Some(Ok(hub))) => server::answer(service, request, hub, upgraded),
+        (Ok(()), Some(Door::AspNetServer), _) => asp_net::answer_server(service, request, upgraded),
+        (Ok(()), Some(Door::AspNetClient), _) => {
+            let name = found.map_or("", |(_, name)| name);
+            asp_net::answer(service, (request, body), name, remote, upgraded).await
+        }
         (Ok(()), ..) => pages::page(service, request).await,
     };
     finish(service, (door, known_hub), request, remote, answer)
@@ -130,11 +136,24 @@ fn check_host(settings: &Settings, request: &Parts, door: Option<Door>, remote: 
     host::check(settings, remote.ip(), request)
 }
 
-fn preflight(service: &Service, hub: Option<&HubName>, request: &Parts, remote: SocketAddr) -> Answer {
+fn preflight(
+    service: &Service,
+    (door, hub): (Option<Door>, Option<&HubName>),
+    request: &Parts,
+    remote: SocketAddr,
+) -> Answer {
     let settings = service.shared().settings();
     let origins = origins(&settings, hub);
     refused::note_origin(service, request, hub, origins, remote);
-    cors::preflight(origins, &request.headers)
+    cors::preflight(origins, credentials(door), &request.headers)
+}
+
+/// Whether pages send what they ask with credentials, to which the answer has to name them.
+fn credentials(door: Option<Door>) -> Credentials {
+    match door {
+        Some(Door::AspNetClient) => Credentials::Always,
+        _ => Credentials::Perhaps,
+    }
 }
 
 /// Where no hub is known, those of hubs that the configuration does not name: whoever wrote the page has to read why.
@@ -151,7 +170,7 @@ fn finish(
     remote: SocketAddr,
     answer: Result<Answer, Refusal>,
 ) -> Answer {
-    let is_for_pages = hub.is_some() || answer.is_err();
+    let is_for_pages = hub.is_some() || answer.is_err() || door == Some(Door::AspNetClient);
     let mut answer = answer.unwrap_or_else(|refusal| {
         refused::note(service, request, hub, &refusal);
         match door {
@@ -163,7 +182,7 @@ fn finish(
         let settings = service.shared().settings();
         let origins = origins(&settings, hub);
         refused::note_origin(service, request, hub, origins, remote);
-        cors::allow(origins, &request.headers, &mut answer);
+        cors::allow(origins, credentials(door), &request.headers, &mut answer);
     }
     answer
 }

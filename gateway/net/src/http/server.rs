@@ -5,7 +5,7 @@
 use http::request::Parts;
 use hubgate_core::NewServerConnection;
 use hubgate_core::id::{HubName, ServerId, is_short_enough};
-use hubgate_wire::token::Resource;
+use hubgate_wire::token::{Claims, Resource};
 
 use super::answer::Answer;
 use super::authorization::access_token;
@@ -28,6 +28,18 @@ pub(super) fn answer(service: &Service, request: &Parts, hub: &HubName, upgraded
     if header("asrs-user-agent").is_some_and(|agent| agent.starts_with(SERVER_SDK)) {
         check_mode(&service.shared().settings(), hub)?;
     }
+    let_in(service, request, hub, &claims, upgraded)
+}
+
+/// Makes a request with these claims a connection of a hub server.
+pub(super) fn let_in(
+    service: &Service,
+    request: &Parts,
+    hub: &HubName,
+    claims: &Claims,
+    upgraded: &Upgrade,
+) -> Result<Answer, Refusal> {
+    let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
     let handshake = Handshake::of(request).map_err(|no_upgrade| match no_upgrade {
         NoUpgrade::Wrong(why) => Refusal::bad_request(why),
         NoUpgrade::NotAsked => Refusal::bad_request("Hub servers connect by a WebSocket."),

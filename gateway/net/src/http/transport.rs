@@ -35,7 +35,7 @@ use crate::client_request::{
     ClientRequest, LAST_WORDS, LONGEST_WAIT, PollAnswer, Posted, TokenTimes, TransportRequest,
 };
 use crate::delivery::DeliveryBody;
-use crate::entrant::{Entrant, NewEntrant, Opening, ReturningClient, WebSocketRequest};
+use crate::entrant::{Entrant, NewEntrant, Opening, Returner, ReturningClient, WebSocketRequest};
 use crate::http_places::{Carrying, HttpPlace};
 use crate::peers::ANSWER_TIMEOUT;
 use crate::refusal::Refusal;
@@ -52,7 +52,7 @@ const PAIR_OVERHEAD: usize = 8;
 const MAX_COUNTED_CLAIMS: usize = 64;
 
 /// How long a client that polls may be without a poll, if its token does not say.
-const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 
 /// How long after the end of its token a client whose requests are checked one by one may come with a later one. Clients learn
 /// from an answer of 401 that they need one.
@@ -108,6 +108,7 @@ pub(crate) async fn answer(
             handshake: claims.handshake_timeout().map(|seconds| Millis(1000 * seconds)),
             token_times: token_times(service, &claims),
             silence: claims.poll_interval().map_or(LONGEST_SILENCE, Duration::from_secs),
+            asp_net: None,
         }))
     };
     match asked {
@@ -291,7 +292,13 @@ async fn web_socket(
         let id = new_id(shard.neighbours().address_of(service.shared().loads.deal_near(shard.index())));
         let reconnect = Reconnect::No;
         let client = NewClient { hub: hub.clone(), id, token: None, transport, reconnect, identity, times, family: Family::Core };
-        return Ok(Entrant::New(NewEntrant { client, lives_at: id.owner(), place, claimed: None }));
+        return Ok(Entrant::New(NewEntrant {
+            client,
+            lives_at: id.owner(),
+            place,
+            claimed: None,
+            starts_with: None,
+        }));
     };
     let claims = settings.limits.counted_claims(&identity.claims);
     let (user, access_token) = (user.cloned(), access_token.into());
@@ -300,17 +307,17 @@ async fn web_socket(
         Opening::First { token: claimed, id, reconnect, place, lives_at } => {
             let (hub, token) = (hub.clone(), Some(token));
             let client = NewClient { hub, id, token, transport, reconnect, identity, times, family: Family::Core };
-            Entrant::New(NewEntrant { client, lives_at, place, claimed: Some(claimed) })
+            Entrant::New(NewEntrant { client, lives_at, place, claimed: Some(claimed), starts_with: None })
         }
         Opening::Again { id, to, lives_at } => {
-            let client = ResumedClient { id, expiry: times.expiry };
+            let client = Returner::Core(ResumedClient { id, expiry: times.expiry });
             Entrant::Returning(ReturningClient { hub: hub.clone(), client, lives_at, to })
         }
     })
 }
 
 /// What the token of a client on a WebSocket says of its times, on the gateway's clock: it was checked once for all.
-fn times(service: &Service, claims: &Claims) -> ClientTimes {
+pub(super) fn times(service: &Service, claims: &Claims) -> ClientTimes {
     ClientTimes {
         handshake: claims.handshake_timeout().map(|seconds| Millis(1000 * seconds)),
         expiry: claims.connection_end().map(|end| on_our_clock(service, end)),
@@ -318,7 +325,7 @@ fn times(service: &Service, claims: &Claims) -> ClientTimes {
 }
 
 /// The same of a client whose requests are checked one by one.
-fn token_times(service: &Service, claims: &Claims) -> TokenTimes {
+pub(super) fn token_times(service: &Service, claims: &Claims) -> TokenTimes {
     let valid_until = on_our_clock(service, claims.expiry());
     let end = claims.connection_end().map(|end| on_our_clock(service, end));
     let renewed_until = valid_until + Millis(1_000 * SECONDS_TO_RENEW);
@@ -326,11 +333,11 @@ fn token_times(service: &Service, claims: &Claims) -> TokenTimes {
 }
 
 /// A time in seconds since 1970.
-fn on_our_clock(service: &Service, time: u64) -> Millis {
+pub(super) fn on_our_clock(service: &Service, time: u64) -> Millis {
     service.shared().now() + Millis(time.saturating_sub(unix_seconds()).saturating_mul(1000))
 }
 
-fn event_stream(body: DeliveryBody, carrying: Carrying) -> Answer {
+pub(super) fn event_stream(body: DeliveryBody, carrying: Carrying) -> Answer {
     let mut answer = Answer::new(AnswerBody::Messages { body, _carrying: carrying, own_deadlines: None });
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -342,10 +349,11 @@ fn event_stream(body: DeliveryBody, carrying: Carrying) -> Answer {
     answer
 }
 
-fn poll_answer(polled: PollAnswer, carrying: Carrying) -> Answer {
+pub(super) fn poll_answer(polled: PollAnswer, carrying: Carrying) -> Answer {
     let mut answer = match polled {
         PollAnswer::Opened => with_type(StatusCode::OK, "application/octet-stream", ""),
         PollAnswer::Messages(body) => messages(body, carrying),
+        PollAnswer::Idle(text) => with_type(StatusCode::OK, "text/plain", text),
         PollAnswer::Empty => with_type(StatusCode::OK, "text/plain", ""),
         PollAnswer::Over => empty(StatusCode::NO_CONTENT),
     };
@@ -355,7 +363,7 @@ fn poll_answer(polled: PollAnswer, carrying: Carrying) -> Answer {
     answer
 }
 
-fn identity(settings: &Settings, claims: &Claims, request: &Parts, peer: IpAddr) -> Result<Identity, Refusal> {
+pub(super) fn identity(settings: &Settings, claims: &Claims, request: &Parts, peer: IpAddr) -> Result<Identity, Refusal> {
     let headers = seen_headers(settings, peer, &request.headers).filter(|(name, _)| !is_private(name));
     let identity = Identity {
         user_id: claims.user_id()?.map(UserId::new),

@@ -1,6 +1,6 @@
 //! A client that is served by HTTP requests: what waits for it, and what it posts.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,13 +11,14 @@ use bytes::Bytes;
 use hubgate_core::id::{HubName, UserId};
 use hubgate_core::time::Millis;
 use hubgate_core::{CloseCause, TransportKey};
+use hubgate_wire::aspnet;
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::{Notify, mpsc};
 
 use super::posts::Posts;
 use super::speaking::Speaking;
 use crate::client_log::ClientLog;
-use crate::client_request::{LAST_WORDS, Poll};
+use crate::client_request::{AspNetPoll, LAST_WORDS, Poll};
 use crate::delivery::{Delivery, DeliveryBody};
 use crate::outbox::{Bound, Full, MAX_OWN_WAITING, Mark, Outbox, Popped, Sharing};
 use crate::outboxes::{Outboxes, Receiver};
@@ -39,11 +40,11 @@ pub(crate) struct HttpClient {
     pub(crate) valid_until: Cell<Millis>,
     /// Of the same token.
     pub(crate) digest: Cell<TokenDigest>,
-    /// To its task, if it polls.
-    pub(crate) polls: Option<mpsc::Sender<Poll>>,
+    /// To its task.
+    pub(crate) polls: Polls,
     pub(crate) transport: Cell<Option<TransportKey>>,
     /// Once its connection is open.
-    pub(crate) log: OnceCell<ClientLog>,
+    pub(crate) log: RefCell<Option<ClientLog>>,
     /// Whole hub messages that are in no answer yet.
     outbox: RefCell<Outbox>,
     /// The answer that brings it what was in the outbox before.
@@ -62,6 +63,15 @@ pub(crate) struct HttpClient {
     is_stuck: Cell<bool>,
     may_be_read: Notify,
     pub(crate) posts: Posts,
+}
+
+/// The way of its polls to the task of a client that polls.
+#[derive(Debug)]
+pub(crate) enum Polls {
+    /// It has an event stream.
+    None,
+    Core(mpsc::Sender<Poll>),
+    AspNet(mpsc::Sender<AspNetPoll>),
 }
 
 /// Something is to be looked at by a client's task.
@@ -89,7 +99,7 @@ impl HttpClient {
         kind: Transport,
         user: Option<UserId>,
         (valid_until, digest): (Millis, TokenDigest),
-        polls: Option<mpsc::Sender<Poll>>,
+        polls: Polls,
         outboxes: &Arc<Outboxes>,
     ) -> HttpClient {
         HttpClient {
@@ -100,7 +110,7 @@ impl HttpClient {
             digest: Cell::new(digest),
             polls,
             transport: Cell::new(None),
-            log: OnceCell::new(),
+            log: RefCell::default(),
             outbox: RefCell::new(Outbox::counted(outboxes.part(Receiver::Client))),
             delivery: RefCell::default(),
             state: Cell::new(State::Open),
@@ -197,6 +207,38 @@ impl HttpClient {
         let (delivery, body) = Delivery::whole(self.outbox.borrow_mut().take_all(), self.waker());
         self.delivery.replace(Some(Rc::new(delivery)));
         body
+    }
+
+    /// Moves what belongs into one answer of ASP.NET SignalR there, on the same account. Gives its cursor as well, if it has one.
+    pub(crate) fn deliver_merged(&self) -> (DeliveryBody, Option<String>) {
+        let mut outbox = self.outbox.borrow_mut();
+        let waiting: Vec<Popped> = std::iter::from_fn(|| outbox.pop()).collect();
+        let texts: Vec<&[u8]> = waiting.iter().map(|popped| &popped.bytes[..]).collect();
+        let (text, count) = aspnet::merge(&texts);
+        let cursor = aspnet::cursor_of(&text).map(str::to_owned);
+        let mut answer = outbox.take_all();
+        for (place, Popped { bytes, cause, mark }) in waiting.into_iter().enumerate() {
+            match place {
+                0 => answer.push(text.clone().into(), cause, Sharing::Alone),
+                place if place < count => {}
+                _ => {
+                    outbox.push(bytes, cause, Sharing::Alone);
+                    mark.into_iter().for_each(|mark| outbox.mark(mark));
+                    continue;
+                }
+            }
+            mark.into_iter().for_each(|mark| answer.mark(mark));
+        }
+        outbox.settle(Some(&self.waker()));
+        drop(outbox);
+        let (delivery, body) = Delivery::whole(answer, self.waker());
+        self.delivery.replace(Some(Rc::new(delivery)));
+        (body, cursor)
+    }
+
+    /// Drops what waits, because it is sent again.
+    pub(crate) fn forget_queued(&self) {
+        self.outbox.borrow_mut().clear();
     }
 
     /// An answer to which can be added what is sent to the client.

@@ -13,7 +13,7 @@ use hubgate_core::id::ServerConnectionId;
 use hubgate_core::{Reconnect, TransportKey};
 
 pub(crate) use dirty::DirtySockets;
-pub(crate) use http_client::{HttpClient, State};
+pub(crate) use http_client::{HttpClient, Polls, State};
 pub(crate) use posts::{NoTurn, Turn};
 pub(crate) use socket::{SocketState, WebSocket};
 pub(crate) use speaking::Speaking;

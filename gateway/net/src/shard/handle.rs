@@ -18,6 +18,7 @@ use hubgate_plugin_host::{Authorization, AuthorizeCall, PluginStatus};
 use tokio::sync::oneshot;
 
 use super::ShardThread;
+use super::asp_net::AspNet;
 use super::asked::CoreAnswer;
 use super::read_buffer::ReadBuffer;
 use super::tokens::Tokens;
@@ -66,6 +67,11 @@ impl ShardHandle {
     /// What opens connections.
     pub(crate) fn tokens(&self) -> Tokens {
         Tokens::new(self.clone())
+    }
+
+    /// Clients of ASP.NET SignalR.
+    pub(crate) fn asp_net(&self) -> AspNet {
+        AspNet::new(self.clone())
     }
 
     pub(crate) fn tasks(&self) -> &ShardTasks {

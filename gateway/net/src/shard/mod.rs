@@ -1,6 +1,7 @@
 //! One thread's shard: it tells the core what happens, and carries out what the core wants done.
 
 mod asked;
+mod asp_net;
 mod connections;
 mod effects;
 mod handle;

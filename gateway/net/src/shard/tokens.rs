@@ -86,6 +86,29 @@ impl Tokens {
         }
     }
 
+    /// Another WebSocket is asked for by a client of ASP.NET SignalR, whose token is this one's.
+    pub(crate) async fn return_by_web_socket(&self, request: WebSocketRequest) -> Result<Opening, Refusal> {
+        match self.0.neighbours().locate(request.token.owner()) {
+            Location::Here => self.may_return(&request),
+            Location::OtherShard(shard) => {
+                let ask = |answer| LocalMessage::Return { request: Box::new(request), answer };
+                let may_return = self.0.peers().ask(shard, ANSWER_TIMEOUT, ask).await?;
+                may_return.unwrap_or(Err(Refusal::UnknownConnection))
+            }
+            Location::OtherNode | Location::Nowhere => Err(Refusal::UnknownConnection),
+        }
+    }
+
+    /// The same of a client of this shard, whatever transport it asks for.
+    pub(crate) fn may_return(&self, request: &WebSocketRequest) -> Result<Opening, Refusal> {
+        let (thread, shared) = (self.0.thread(), self.0.shared());
+        let id = self.0.asp_net().may_return(request.token, &request.hub).ok_or(Refusal::UnknownConnection)?;
+        let place = thread.connections.place(id).ok_or(Refusal::UnknownConnection)?;
+        let to = shared.admission.enter_again(&shared.settings().limits, &place, request.visitor());
+        let to = to.map_err(|full| shared.no_room(full))?;
+        Ok(Opening::Again { id, to, lives_at: self.0.neighbours().own() })
+    }
+
     /// The same of a client of this shard.
     pub(crate) fn may_resume(&self, id: ConnectionId, request: &WebSocketRequest) -> Result<Opening, Refusal> {
         let WebSocketRequest { hub, user, .. } = request;

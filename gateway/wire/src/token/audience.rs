@@ -12,6 +12,10 @@ pub enum Resource<'a> {
     Client { hub: &'a str },
     /// Connections of a hub's servers.
     Server { hub: &'a str },
+    /// Negotiation and transports of clients of ASP.NET SignalR, whatever their application.
+    AspNetClient,
+    /// Connections of a server of ASP.NET SignalR, for one of its hubs.
+    AspNetServer { hub: &'a str },
     /// One path of the REST API, as it stands in the request, below the base path of the endpoint.
     Rest { path: &'a str },
 }
@@ -22,6 +26,8 @@ impl<'a> Resource<'a> {
         match self {
             Resource::Client { .. } => "/client",
             Resource::Server { .. } => "/server",
+            Resource::AspNetClient => "/aspnetclient",
+            Resource::AspNetServer { .. } => "/aspnetserver",
             Resource::Rest { path } => path,
         }
     }
@@ -29,8 +35,8 @@ impl<'a> Resource<'a> {
     /// The hub that an audience may name in its query.
     pub fn hub(&self) -> Option<&'a str> {
         match self {
-            Resource::Client { hub } | Resource::Server { hub } => Some(hub),
-            Resource::Rest { .. } => None,
+            Resource::Client { hub } | Resource::Server { hub } | Resource::AspNetServer { hub } => Some(hub),
+            Resource::AspNetClient | Resource::Rest { .. } => None,
         }
     }
 
@@ -47,7 +53,10 @@ impl<'a> Resource<'a> {
     fn is_at(&self, base_path: &str, path: &str) -> bool {
         let path = path::strip_base(path, base_path).unwrap_or(path);
         match self {
-            Resource::Client { .. } | Resource::Server { .. } => path::is_same_literal(path, self.path()),
+            Resource::Client { .. }
+            | Resource::Server { .. }
+            | Resource::AspNetClient
+            | Resource::AspNetServer { .. } => path::is_same_literal(path, self.path()),
             Resource::Rest { path: own } => path::is_same(path, own),
         }
     }

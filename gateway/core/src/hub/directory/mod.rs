@@ -100,6 +100,11 @@ impl Directory {
         self.find(name)?.servers().allow_stateful_reconnect()
     }
 
+    /// Whether a hub server is there to which clients can be routed.
+    pub(crate) fn has_servers(&self, name: &HubName) -> bool {
+        self.find(name).is_some_and(|hub| hub.servers().is_any_there())
+    }
+
     /// How many clients a hub has, on all shards.
     pub fn clients_of(&self, name: &HubName) -> usize {
         self.find(name).map_or(0, |hub| hub.clients())
