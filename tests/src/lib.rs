@@ -11,6 +11,7 @@
 //! | [`cutting_proxy`] | a TCP proxy that cuts the WebSockets of clients |
 //! | [`document`] | a document as its reader goes through it |
 //! | [`answering_server`] | a hub server that answers all of its clients |
+//! | [`aspnet`] | real hub servers, clients and checks of ASP.NET SignalR |
 //! | [`dotnet`] | real hub servers, clients and checks in .NET |
 //! | [`hub_server`] | a hub server that misbehaves |
 //! | [`frozen`] | a thread of the gateway that stands still |
@@ -42,6 +43,7 @@
 //! | [`webhook`] | a webhook that answers late |
 
 pub mod answering_server;
+pub mod aspnet;
 pub mod client;
 pub mod cluster;
 pub mod collector;

@@ -150,8 +150,8 @@ pub(crate) enum Refusal {
     AspNetClientOfServerless(hubgate_core::id::HubName),
     /// Filters would not see what it says.
     #[error(
-        "Hub '{}' has filters, which cannot see messages of ASP.NET SignalR: clients of its application are not let in. Take \
-         `hubs.{0}.filters` away, or serve them by ASP.NET Core SignalR.", .0.configured()
+        "Hub '{hub}' has filters, which cannot see messages of ASP.NET SignalR: clients of its application are not let in. Take \
+         `hubs.{hub}.filters` away, or serve them by ASP.NET Core SignalR.", hub = .0.configured()
     )]
     AspNetClientOfFiltered(hubgate_core::id::HubName),
     #[error("No hub server of the application '{0}' is connected; try again later.")]

@@ -13,6 +13,7 @@ choice!(HubProtocol {
     0 Json,
     1 MessagePack,
     2 BlazorPack,
+    3 AspNet,
 });
 record!(Refresh { token, claims, user, end });
 choice!(NewUser {

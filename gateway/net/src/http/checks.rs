@@ -39,6 +39,10 @@ fn check_token(settings: &Settings, token: &str, resource: Resource<'_>) -> Resu
             claims.transports().map(drop).ok_or(Refusal::NoTransport)
         }
         Resource::Server { hub } => server::check_mode(settings, &HubName::parse(hub)?),
-        Resource::Rest { .. } => Ok(()),
+        Resource::AspNetServer { hub } => {
+            let hub = HubName::asp_net(hub).map_err(|error| Refusal::bad_request(error.to_string()))?;
+            server::check_mode(settings, &hub)
+        }
+        Resource::AspNetClient | Resource::Rest { .. } => Ok(()),
     }
 }

@@ -31,7 +31,13 @@ impl Told {
             Door::Rest => "RestApiRequest",
             Door::ClientNegotiation | Door::HubNegotiation => "NegotiateRequest",
             Door::HubRefresh => "RefreshRequest",
-            Door::Client | Door::Server | Door::Health | Door::Ready => return None,
+            Door::AspNetClient if path.ends_with("/negotiate") => "NegotiateRequest",
+            Door::Client
+            | Door::Server
+            | Door::AspNetClient
+            | Door::AspNetServer
+            | Door::Health
+            | Door::Ready => return None,
         };
         Some(Told { log: log.clone(), operation, begun: Instant::now() })
     }

@@ -55,7 +55,7 @@ pub(super) fn request(
 /// The type of a hub message in a body.
 fn message_type(protocol: HubProtocol) -> &'static str {
     match protocol {
-        HubProtocol::Json => "application/json",
+        HubProtocol::Json | HubProtocol::AspNet => "application/json",
         HubProtocol::MessagePack | HubProtocol::BlazorPack => "application/x-msgpack",
     }
 }

@@ -42,11 +42,14 @@ impl Asking {
     pub(super) fn of(service: &Service, request: &Parts) -> Result<Asking, Refusal> {
         let token = access_token(request).ok_or(Refusal::NoToken)?;
         let claims = service.verify(&token, Resource::AspNetClient)?;
-        let mut named = claims.flatten().filter(|(name, _)| *name == APPLICATION).map(|(_, value)| value);
-        let (Some(application), None) = (named.next(), named.next()) else {
-            return Err(Refusal::bad_request("The access token needs exactly one claim `asrs.s.apn`, the application's name."));
+        let application = {
+            let mut named = claims.flatten().filter(|(name, _)| *name == APPLICATION).map(|(_, value)| value);
+            let (Some(application), None) = (named.next(), named.next()) else {
+                let error = "The access token needs exactly one claim `asrs.s.apn`, the name of the application.";
+                return Err(Refusal::bad_request(error));
+            };
+            application.to_ascii_lowercase()
         };
-        let application = application.to_ascii_lowercase();
         let hub = container(&application, &application)?;
         check_user(&service.shared().settings(), &claims, &hub)?;
         HttpPlace::of(&request.extensions).vouch();

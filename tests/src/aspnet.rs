@@ -1,0 +1,91 @@
+//! The rig of ASP.NET SignalR: the real hub engine and the real .NET client of the older protocol, and a suite of checks. `HUBGATE_ASPNET_RIG`
+//! names its program; where it is not at hand, its tests say so and pass.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::gateway::Gateway;
+use crate::wait::soon;
+
+/// The rig's checks wait for time-outs, by design.
+const LONGEST: Duration = Duration::from_secs(1200);
+
+/// Whether the rig is at hand.
+pub fn is_at_hand() -> bool {
+    let is_set = std::env::var_os("HUBGATE_ASPNET_RIG").is_some();
+    if !is_set {
+        println!("HUBGATE_ASPNET_RIG is not set: nothing is tested with ASP.NET SignalR here");
+    }
+    is_set
+}
+
+/// Runs checks of its suite for gateways: all of them must pass. Gives how many did.
+pub async fn suite(gateway: &Gateway, arguments: &[&str]) -> Option<usize> {
+    if !is_at_hand() {
+        return None;
+    }
+    let connection = ["--connection-string", &gateway.ready().connection_string];
+    let mut command = command();
+    command.args(["suite", "service"]).args(connection).args(arguments).stderr(Stdio::inherit());
+    let finished = tokio::time::timeout(LONGEST, command.output()).await;
+    let output = finished.expect("the rig comes to its end").expect("the rig can be run");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}");
+    let last = printed.lines().last().unwrap_or_default();
+    let passed = last.split_once(" passed, 0 failed").and_then(|(count, _)| count.rsplit(' ').next()?.parse().ok());
+    Some(passed.unwrap_or_else(|| panic!("no count: {printed}")))
+}
+
+/// An application with the rig's hubs, which the gateway serves to its clients. Dropped, it is killed.
+#[derive(Debug)]
+pub struct HubServer {
+    _process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    url: String,
+}
+
+impl HubServer {
+    /// Starts one whose connections to the gateway are up.
+    pub async fn start(gateway: &Gateway, arguments: &[&str]) -> HubServer {
+        let mut command = command();
+        command.args(["hub-server", "--connection-string", &gateway.ready().connection_string, "--quiet"]);
+        command.args(arguments);
+        let mut process = command.stderr(Stdio::inherit()).spawn().expect("the rig can be run");
+        let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+        let mut server = HubServer { _process: process, lines, url: String::new() };
+        let ready = server.event("ready").await;
+        ready["urls"][0].as_str().expect("it listens").clone_into(&mut server.url);
+        server
+    }
+
+    /// The application's own base URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Waits for an event of this name.
+    pub async fn event(&mut self, name: &str) -> Value {
+        let what = format!("the event {name} of a hub server");
+        soon(&what, async {
+            loop {
+                let line = self.lines.next_line().await.expect("it writes text");
+                let line = line.unwrap_or_else(|| panic!("it ended before {name}"));
+                let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                if event["event"] == name {
+                    return event;
+                }
+            }
+        })
+        .await
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(std::env::var_os("HUBGATE_ASPNET_RIG").expect("it is at hand"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    command
+}
