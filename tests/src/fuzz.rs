@@ -1,6 +1,7 @@
 //! What any bytes may be done with, and must not break: one function for each kind of input from outside. `fuzz/` runs them
 //! with cargo-fuzz, and an ordinary test replays the corpora there, with mutations.
 
+mod aspnet;
 mod link;
 mod nodes;
 
@@ -14,6 +15,7 @@ use hubgate_wire::signalr::{CompletionOutcome, HubMessage, HubProtocol, json, me
 use hubgate_wire::token::{AccessKey, Claims, Resource};
 use hubgate_wire::websocket::Decoder;
 
+pub use aspnet::aspnet;
 pub use link::link;
 pub use nodes::nodes;
 
@@ -21,7 +23,8 @@ pub use nodes::nodes;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All kinds.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
+    ("aspnet", aspnet),
     ("hub_messages", hub_messages),
     ("handshake", handshake),
     ("link", link),

@@ -144,47 +144,12 @@ struct RestLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HubLabel {
-    hub: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PluginLabel {
     plugin: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TransportLabels {
-    hub: String,
-    transport: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CauseLabels {
-    hub: String,
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HubLimitLabels {
-    hub: String,
-    limit: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HubOutcomeLabels {
-    hub: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WayLabel {
-    direction: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DirectionLabels {
-    hub: String,
     direction: &'static str,
 }
 
@@ -411,6 +376,39 @@ fn add(sums: &mut [usize; Transport::COUNT], counts: [usize; Transport::COUNT]) 
     sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
 }
 
+/// What a hub's metrics are labelled with.
+type HubLabels = Vec<(&'static str, String)>;
+
+/// What tells hubs apart in metrics.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct HubLabel {
+    hub: String,
+    is_asp_net: bool,
+}
+
+impl HubLabel {
+    fn of(hub: &HubName) -> HubLabel {
+        HubLabel { hub: hub.configured().to_owned(), is_asp_net: hub.is_asp_net() }
+    }
+
+    /// That of hubs which have none of their own.
+    fn other() -> HubLabel {
+        HubLabel { hub: OTHER.to_owned(), is_asp_net: false }
+    }
+
+    fn alone(&self) -> HubLabels {
+        let protocol = self.is_asp_net.then(|| ("protocol", "aspnet".to_owned()));
+        std::iter::once(("hub", self.hub.clone())).chain(protocol).collect()
+    }
+
+    /// With one more label.
+    fn with(&self, name: &'static str, value: &'static str) -> HubLabels {
+        let mut labels = self.alone();
+        labels.insert(1, (name, value.to_owned()));
+        labels
+    }
+}
+
 /// What metrics count together.
 #[derive(Debug, Default)]
 struct Labelled {
@@ -423,11 +421,11 @@ struct Labelled {
 
 /// The sums over all shards by label. Hubs without a label of their own, and those that are forgotten, are one: no count ever
 /// goes back.
-fn labelled(status: ShardStatus) -> BTreeMap<String, Labelled> {
-    let mut sums: BTreeMap<String, Labelled> = BTreeMap::new();
+fn labelled(status: ShardStatus) -> BTreeMap<HubLabel, Labelled> {
+    let mut sums: BTreeMap<HubLabel, Labelled> = BTreeMap::new();
     let mut counted = HashSet::new();
     for status in &status.hubs {
-        let label = if status.has_own_label() { status.hub.to_string() } else { OTHER.to_owned() };
+        let label = if status.has_own_label() { HubLabel::of(&status.hub) } else { HubLabel::other() };
         let sum = sums.entry(label).or_default();
         add(&mut sum.clients, status.clients);
         sum.waiting_clients += status.waiting_clients;
@@ -439,7 +437,7 @@ fn labelled(status: ShardStatus) -> BTreeMap<String, Labelled> {
         }
     }
     if status.forgotten != HubCounters::default() {
-        sums.entry(OTHER.to_owned()).or_default().counters += &status.forgotten;
+        sums.entry(HubLabel::other()).or_default().counters += &status.forgotten;
     }
     sums
 }
@@ -463,59 +461,58 @@ fn plugin_metrics(directory: &Directory) -> Registry {
 
 /// Labels never name a user, group or connection, and hubs that the configuration does not name share one beyond a number, so
 /// that the number of series stays bounded.
-fn hub_metrics(hubs: &BTreeMap<String, Labelled>) -> Registry {
-    let connections = Family::<TransportLabels, Gauge>::default();
-    let waiting = Family::<HubLabel, Gauge>::default();
-    let resumes = Family::<HubOutcomeLabels, Counter>::default();
-    let refreshes = Family::<HubOutcomeLabels, Counter>::default();
-    let servers = Family::<HubLabel, Gauge>::default();
-    let skipped = Family::<HubLabel, Counter>::default();
-    let closed = Family::<CauseLabels, Counter>::default();
-    let slow = Family::<HubLabel, Counter>::default();
-    let slowed = Family::<HubLimitLabels, Counter>::default();
-    let joins_refused = Family::<HubLabel, Counter>::default();
-    let calls_dropped = Family::<HubLabel, Counter>::default();
-    let messages = Family::<DirectionLabels, Counter>::default();
-    let bytes = Family::<DirectionLabels, Counter>::default();
-    let memberships = Family::<HubLabel, Gauge>::default();
-    let memberships_refused = Family::<HubLabel, Counter>::default();
+fn hub_metrics(hubs: &BTreeMap<HubLabel, Labelled>) -> Registry {
+    let connections = Family::<HubLabels, Gauge>::default();
+    let waiting = Family::<HubLabels, Gauge>::default();
+    let resumes = Family::<HubLabels, Counter>::default();
+    let refreshes = Family::<HubLabels, Counter>::default();
+    let servers = Family::<HubLabels, Gauge>::default();
+    let skipped = Family::<HubLabels, Counter>::default();
+    let closed = Family::<HubLabels, Counter>::default();
+    let slow = Family::<HubLabels, Counter>::default();
+    let slowed = Family::<HubLabels, Counter>::default();
+    let joins_refused = Family::<HubLabels, Counter>::default();
+    let calls_dropped = Family::<HubLabels, Counter>::default();
+    let messages = Family::<HubLabels, Counter>::default();
+    let bytes = Family::<HubLabels, Counter>::default();
+    let memberships = Family::<HubLabels, Gauge>::default();
+    let memberships_refused = Family::<HubLabels, Counter>::default();
     for (label, status) in hubs {
-        let hub = || label.clone();
         let counters = &status.counters;
         for transport in Transport::ALL {
-            let labels = TransportLabels { hub: hub(), transport: transport.name() };
+            let labels = label.with("transport", transport.name());
             connections.get_or_create(&labels).set(status.clients[transport as usize] as i64);
         }
-        waiting.get_or_create(&HubLabel { hub: hub() }).set(status.waiting_clients as i64);
+        waiting.get_or_create(&label.alone()).set(status.waiting_clients as i64);
         for outcome in ResumeOutcome::ALL {
-            let labels = HubOutcomeLabels { hub: hub(), outcome: outcome.name() };
+            let labels = label.with("outcome", outcome.name());
             resumes.get_or_create(&labels).inc_by(counters.resumes[outcome as usize]);
         }
         for outcome in RefreshOutcome::ALL {
-            let labels = HubOutcomeLabels { hub: hub(), outcome: outcome.name() };
+            let labels = label.with("outcome", outcome.name());
             refreshes.get_or_create(&labels).inc_by(counters.refreshes[outcome as usize]);
         }
-        servers.get_or_create(&HubLabel { hub: hub() }).set(status.server_connections as i64);
-        skipped.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.server_messages_skipped);
+        servers.get_or_create(&label.alone()).set(status.server_connections as i64);
+        skipped.get_or_create(&label.alone()).inc_by(counters.server_messages_skipped);
         for cause in CloseCause::ALL {
             let count = counters.closed[cause as usize];
-            closed.get_or_create(&CauseLabels { hub: hub(), reason: cause.name() }).inc_by(count);
+            closed.get_or_create(&label.with("reason", cause.name())).inc_by(count);
         }
-        slow.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.closed[CloseCause::SlowClient as usize]);
+        slow.get_or_create(&label.alone()).inc_by(counters.closed[CloseCause::SlowClient as usize]);
         for (limit, count) in [
             ("server.limits.messages-per-second", counters.slowed),
             ("hubs.messages-per-second", counters.slowed_by_hub),
         ] {
-            slowed.get_or_create(&HubLimitLabels { hub: hub(), limit }).inc_by(count);
+            slowed.get_or_create(&label.with("limit", limit)).inc_by(count);
         }
-        memberships.get_or_create(&HubLabel { hub: hub() }).set(status.user_memberships as i64);
-        memberships_refused.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.memberships_refused);
-        joins_refused.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.joins_refused);
-        calls_dropped.get_or_create(&HubLabel { hub: hub() }).inc_by(counters.calls_dropped);
+        memberships.get_or_create(&label.alone()).set(status.user_memberships as i64);
+        memberships_refused.get_or_create(&label.alone()).inc_by(counters.memberships_refused);
+        joins_refused.get_or_create(&label.alone()).inc_by(counters.joins_refused);
+        calls_dropped.get_or_create(&label.alone()).inc_by(counters.calls_dropped);
         for (direction, message_count, byte_count) in
             [("in", counters.messages_in, counters.bytes_in), ("out", counters.messages_out, counters.bytes_out)]
         {
-            let labels = DirectionLabels { hub: hub(), direction };
+            let labels = label.with("direction", direction);
             messages.get_or_create(&labels).inc_by(message_count);
             bytes.get_or_create(&labels).inc_by(byte_count);
         }

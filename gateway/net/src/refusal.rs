@@ -154,6 +154,8 @@ pub(crate) enum Refusal {
          `hubs.{hub}.filters` away, or serve them by ASP.NET Core SignalR.", hub = .0.configured()
     )]
     AspNetClientOfFiltered(hubgate_core::id::HubName),
+    #[error("A WebSocket of ASP.NET SignalR goes to the node of the cluster that it was negotiated with. Other transports go to any node.")]
+    AspNetWebSocketElsewhere,
     #[error("No hub server of the application '{0}' is connected; try again later.")]
     NoAspNetServer(String),
     #[error("{}", no_membership(.0))]
@@ -272,7 +274,10 @@ impl Refusal {
             | Refusal::NotRefreshed(RefreshRefusal::AnotherUser)
             | Refusal::DeniedByRule { .. } => StatusCode::FORBIDDEN,
             Refusal::AuthorizerFailed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Refusal::OtherTransport | Refusal::NotToBeDeleted | Refusal::NoTransport => StatusCode::BAD_REQUEST,
+            Refusal::OtherTransport
+            | Refusal::AspNetWebSocketElsewhere
+            | Refusal::NotToBeDeleted
+            | Refusal::NoTransport => StatusCode::BAD_REQUEST,
             Refusal::MethodNotAllowed(_) | Refusal::PostToWebSocket => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -351,7 +356,7 @@ impl Refusal {
             | Refusal::OtherTransport
             | Refusal::PostToWebSocket
             | Refusal::NotToBeDeleted => "connection",
-            Refusal::UnknownTransport(_) | Refusal::NoTransport => "transport",
+            Refusal::UnknownTransport(_) | Refusal::AspNetWebSocketElsewhere | Refusal::NoTransport => "transport",
             Refusal::NoRoom { full, .. } => full.key(),
             Refusal::TooManyNegotiates { .. } => "negotiates-per-second",
             Refusal::TooManyNegotiated => "negotiated",

@@ -11,10 +11,14 @@ use hubgate_wire::service::{
 use super::Links;
 use super::servers::{protocol_extension, written};
 use crate::client::Clients;
+use crate::client::dialect::Dialect;
 use crate::event::ConnectionFacts;
 use crate::id::{ConnectionId, ServerId, Slot};
 use crate::slowed_clients;
 use crate::turn::Turn;
+
+/// Claims that say for whom a token is and how long it is good (RFC 7519, section 4.1).
+const OF_TOKENS: [&str; 5] = ["aud", "exp", "iat", "iss", "nbf"];
 
 /// Hands over what a client says, as it is.
 #[inline]
@@ -66,7 +70,7 @@ pub(super) fn open(links: &mut Links, clients: &Clients, turn: &mut Turn<'_>, sl
     let (Some(facts), Some(link)) = (client.facts(), links.get(slot)) else {
         return;
     };
-    let claims = claims_for_server(facts);
+    let claims = claims_for_server(facts, client.dialect());
     let query = match &*facts.query {
         "" => String::new(),
         query => format!("?{query}"),
@@ -101,7 +105,7 @@ pub(crate) fn tell_claims(links: &Links, clients: &Clients, turn: &mut Turn<'_>,
     if link.server_knows_end {
         return;
     }
-    let (id, claims) = (client.id(), claims_for_server(facts));
+    let (id, claims) = (client.id(), claims_for_server(facts, client.dialect()));
     let update = UpdateConnectionClaims {
         connection_id: id.as_str(),
         claims: claims.iter().map(|(name, value)| (&**name, *value)).collect(),
@@ -111,9 +115,12 @@ pub(crate) fn tell_claims(links: &Links, clients: &Clients, turn: &mut Turn<'_>,
     links.pass(clients, turn, client.hub(), link.route.connection, message);
 }
 
-/// The claims of a client under the names that hub servers know them by.
-fn claims_for_server(facts: &ConnectionFacts) -> Vec<(Cow<'_, str>, &str)> {
-    facts.claims.iter().map(|(name, value)| (long_name(name), value)).collect()
+/// The claims of a client under the names that hub servers know them by. To those of ASP.NET SignalR a client with any claims is one that has signed
+/// in, so that they get none that only its token is about.
+fn claims_for_server(facts: &ConnectionFacts, dialect: Dialect) -> Vec<(Cow<'_, str>, &str)> {
+    let is_passed = |name: &str| !(dialect.is_asp_net() && OF_TOKENS.contains(&name));
+    let claims = facts.claims.iter().filter(|(name, _)| is_passed(name));
+    claims.map(|(name, value)| (long_name(name), value)).collect()
 }
 
 fn connection_data(id: ConnectionId, bytes: &[u8]) -> Vec<u8> {

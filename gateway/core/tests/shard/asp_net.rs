@@ -150,7 +150,8 @@ fn a_hub_and_one_of_asp_net_core_of_the_same_name_are_two() {
 fn a_client_is_greeted_first_and_its_application_hears_of_it_once_it_has_started() {
     let mut rig = rig(1);
     let app = server(&mut rig, 0, APP, "a");
-    let identity = Identity { query: "of=connect".into(), ..identity(Some("ann")) };
+    let claims = [("aud", "x"), ("exp", "9"), ("nameid", "ann"), ("asrs.s.apn", "App")].into_iter().collect();
+    let identity = Identity { query: "of=connect".into(), claims, ..identity(Some("ann")) };
     let client = open_as(&mut rig, 0, identity, &[CHAT]);
     assert_eq!((rig.received(client.client), rig.told(app).len()), (vec![INIT.to_owned()], 0));
     start(&mut rig, client);
@@ -161,6 +162,9 @@ fn a_client_is_greeted_first_and_its_application_hears_of_it_once_it_has_started
     };
     assert_eq!((open.connection_id, open.query), (client.client.id.as_str(), "?connectionToken=t&user=ann"));
     assert_eq!(open.extensions, Default::default());
+    let names: Vec<&str> = open.claims.iter().map(|(name, _)| *name).collect();
+    let name = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier";
+    assert_eq!(names, [name, "asrs.s.apn"], "none that only its token is about");
     start(&mut rig, client);
     assert!(rig.told(app).is_empty(), "it starts once");
 }

@@ -99,7 +99,7 @@ impl Connecting {
         let query = Query::of(&request.uri);
         let text = query.get("connectionToken").filter(|text| !text.is_empty());
         let text = text.ok_or(Refusal::bad_request("Protocol error: Missing connection token."))?;
-        let token = ConnectionToken::parse(&text).map_err(|error| Refusal::bad_request(error.to_string()))?;
+        let token = ConnectionToken::parse(&text).map_err(|_| Refusal::UnknownConnection)?;
         let owner = self.owner()?;
         let is_its = settings.access_keys.iter().any(|key| token.belongs_to(key, owner));
         ConnectionId::parse(token.id()).filter(|_| is_its).ok_or(Refusal::UnknownConnection)

@@ -39,7 +39,8 @@ pub(super) async fn answer(
         connection_token: &client.seal(&settings, token)?,
         connection_id: id.as_str(),
         version: Version::of(Query::of(&request.uri).get("clientProtocol").as_deref()),
-        try_web_sockets: true,
+        // With several nodes it may come to another one, which can serve it by the other transports alone.
+        try_web_sockets: service.shard().neighbours().nodes().is_empty(),
     };
     Ok(with_type(StatusCode::OK, JSON, answer.to_json()))
 }

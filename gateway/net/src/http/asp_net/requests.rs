@@ -293,6 +293,10 @@ async fn web_socket(
     (token, remote): (ConnectionId, SocketAddr),
     (why, starts_with): (Return, Option<Box<str>>),
 ) -> Result<Entrant, Refusal> {
+    if elsewhere::owner_elsewhere(service, token).is_some() {
+        // Nobody passes WebSockets on, and what else the client asks for goes there.
+        return Err(Refusal::AspNetWebSocketElsewhere);
+    }
     let settings = service.shared().settings().clone();
     let address = client_address(&settings, remote.ip(), &request.headers);
     let Connecting { asking: Asking { claims, access_token, hub, .. }, also_in, .. } = client;
