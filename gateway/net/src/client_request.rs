@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hubgate_core::{Identity, Return};
 use hubgate_core::id::{ConnectionId, HubName, UserId};
 use hubgate_core::time::Millis;
+use hubgate_core::{Identity, Return};
 use tokio::sync::oneshot;
 
 use crate::delivery::DeliveryBody;

@@ -154,7 +154,9 @@ pub(crate) enum Refusal {
          `hubs.{hub}.filters` away, or serve them by ASP.NET Core SignalR.", hub = .0.configured()
     )]
     AspNetClientOfFiltered(hubgate_core::id::HubName),
-    #[error("A WebSocket of ASP.NET SignalR goes to the node of the cluster that it was negotiated with. Other transports go to any node.")]
+    #[error(
+        "A WebSocket of ASP.NET SignalR goes to the node of the cluster that it was negotiated with. Other transports go to any node."
+    )]
     AspNetWebSocketElsewhere,
     #[error("No hub server of the application '{0}' is connected; try again later.")]
     NoAspNetServer(String),

@@ -12,8 +12,8 @@ use hubgate_core::question::Ticket;
 use hubgate_core::settings::{Handler, HubSettings, Limits, Pattern, Settings, Timeouts, UpstreamItem};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, CloseCause, Directory, Effect, HashSeed, Identity, Input, Neighbours, NewClient, Outgoing, Reconnect,
-    ResumeRefusal, ResumedClient, Shard, Slot, TransportKey,
+    ClientTimes, CloseCause, Directory, Effect, Family, HashSeed, Identity, Input, Neighbours, NewClient, Outgoing,
+    Reconnect, ResumeRefusal, ResumedClient, Shard, Slot, TransportKey,
 };
 use hubgate_wire::negotiate::Transport;
 use hubgate_wire::payload::{JsonText, Payload, PayloadRef};
@@ -165,8 +165,16 @@ impl Peer {
             groups: Vec::new(),
         };
         let (times, reconnect) = (ClientTimes::default(), Reconnect::Stateful);
-        let client =
-            NewClient { hub: hub(), id, token: None, transport: Transport::WebSockets, identity, times, reconnect };
+        let client = NewClient {
+            hub: hub(),
+            id,
+            token: None,
+            transport: Transport::WebSockets,
+            identity,
+            times,
+            reconnect,
+            family: Family::Core,
+        };
         peer.feed(Input::ClientOpened { transport, client: Box::new(client) });
         peer.says(format!("{{\"protocol\":\"{}\",\"version\":2}}\x1e", protocol.name()).as_bytes());
         peer.answer();

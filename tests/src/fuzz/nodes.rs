@@ -10,7 +10,7 @@ use hubgate_core::mode::Mode;
 use hubgate_core::settings::{HubSettings, Settings};
 use hubgate_core::time::Millis;
 use hubgate_core::{
-    ClientTimes, Directory, DirectoryChange, Effect, HashSeed, Identity, Input, Neighbours, NewClient,
+    ClientTimes, Directory, DirectoryChange, Effect, Family, HashSeed, Identity, Input, Neighbours, NewClient,
     NewServerConnection, OtherNode, Reconnect, Shard,
 };
 use hubgate_wire::negotiate::Transport;
@@ -108,6 +108,7 @@ impl Node {
             identity,
             times: ClientTimes::default(),
             reconnect: Reconnect::No,
+            family: Family::Core,
         };
         self.feed(Input::ClientOpened { transport, client: Box::new(client) });
         let mut request = &b"{\"protocol\":\"json\",\"version\":1}\x1e"[..];

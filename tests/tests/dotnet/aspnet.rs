@@ -6,8 +6,9 @@ use hubgate_tests::{Gateway, aspnet};
 const QUICK: &str = "connect.*,call.*,send.*,group.*";
 
 async fn gateway(more: &str) -> Gateway {
-    // Some checks send more than clients may by default.
-    Gateway::serve().with("server.limits.post = '16MiB'\nserver.limits.message = '4MiB'").with(more).start().await
+    // Some checks post more than clients may by default, and some are pages of another origin.
+    let config = "server.limits.post = '16MiB'\nhubs.'*'.cors-origins = ['http://page.example:8080']";
+    Gateway::serve().with(config).with(more).start().await
 }
 
 #[tokio::test]

@@ -276,7 +276,16 @@ impl Hubs {
             groups: Vec::new(),
         };
         let (transport, times, reconnect) = (Transport::WebSockets, ClientTimes::default(), Reconnect::No);
-        let client = NewClient { hub: hub(), id, token: Some(token), transport, identity, times, reconnect, family: Family::Core };
+        let client = NewClient {
+            hub: hub(),
+            id,
+            token: Some(token),
+            transport,
+            identity,
+            times,
+            reconnect,
+            family: Family::Core,
+        };
         let transport = self.gateways[&gateway].shards[shard].next_transport();
         let index = self.clients.len();
         self.clients.push(Client {

@@ -5,8 +5,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use hubgate_core::{CloseCause, Return, ReturningClient};
 use hubgate_core::id::ConnectionId;
+use hubgate_core::{CloseCause, Return, ReturningClient};
 use hubgate_wire::aspnet;
 use hubgate_wire::negotiate::Transport;
 use tokio::sync::{mpsc, oneshot};
@@ -22,8 +22,8 @@ use crate::refusal::Refusal;
 
 /// What an event stream begins with.
 pub(super) const OPENING: &[u8] = b"data: initialized\r\n\r\n";
-/// How long a poll is held when there is nothing to answer: less than the 110 s after which clients give it up.
-const LONGEST_POLL: Duration = Duration::from_secs(90);
+/// How long a poll is held when there is nothing to answer: less than the 60 s that many proxies wait for an answer to begin. Clients wait for 120 s.
+const LONGEST_POLL: Duration = Duration::from_secs(50);
 /// The cursor that a client has which was sent nothing yet.
 const FIRST: &str = "0";
 
@@ -79,7 +79,8 @@ impl HttpClients {
         let user = request.identity.user_id.clone();
         let (hub, latest) = (request.hub.clone(), (request.token_times.valid_until, request.digest));
         let outboxes = &self.shard().shared().outboxes;
-        let client = Rc::new(HttpClient::new(hub, Transport::LongPolling, user, latest, Polls::AspNet(polls), outboxes));
+        let client =
+            Rc::new(HttpClient::new(hub, Transport::LongPolling, user, latest, Polls::AspNet(polls), outboxes));
         let place = self.open(request, &client)?;
         let (clients, served) = (self.clone(), client.clone());
         let serve = async move {

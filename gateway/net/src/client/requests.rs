@@ -348,7 +348,13 @@ impl HttpClients {
     }
 
     /// A client has its transport.
-    pub(super) fn attached(&self, token: ConnectionId, client: &Rc<HttpClient>, transport: TransportKey, log: ClientLog) {
+    pub(super) fn attached(
+        &self,
+        token: ConnectionId,
+        client: &Rc<HttpClient>,
+        transport: TransportKey,
+        log: ClientLog,
+    ) {
         client.transport.set(Some(transport));
         client.log.replace(Some(log));
         self.by_token.borrow_mut().insert(token, client.clone());

@@ -31,11 +31,9 @@ impl Door {
     /// What network rules tell its requests by; `None`: they are for load balancers, and no rule is about them.
     pub(super) fn kind(self) -> Option<RequestKind> {
         match self {
-            Door::Client
-            | Door::ClientNegotiation
-            | Door::HubNegotiation
-            | Door::HubRefresh
-            | Door::AspNetClient => Some(RequestKind::Client),
+            Door::Client | Door::ClientNegotiation | Door::HubNegotiation | Door::HubRefresh | Door::AspNetClient => {
+                Some(RequestKind::Client)
+            }
             Door::Server | Door::AspNetServer => Some(RequestKind::Server),
             Door::Rest => Some(RequestKind::Rest),
             Door::Health | Door::Ready => None,

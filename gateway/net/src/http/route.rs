@@ -11,13 +11,13 @@ use percent_encoding::percent_decode_str;
 
 use super::answer::{Answer, refuse, text};
 use super::body::RequestBody;
+use super::cors::Credentials;
 use super::doors::{Door, HubIn};
 use super::forwarded::path_below;
-use super::cors::Credentials;
 use super::query::Query;
 use super::{
-    Service, Upgrade, asp_net, cors, doors, head, host, negotiate, network, pages, refresh, refused, rest, server, told,
-    transport,
+    Service, Upgrade, asp_net, cors, doors, head, host, negotiate, network, pages, refresh, refused, rest, server,
+    told, transport,
 };
 use crate::network_rules::RequestKind;
 use crate::refusal::Refusal;

@@ -32,12 +32,9 @@ impl Told {
             Door::ClientNegotiation | Door::HubNegotiation => "NegotiateRequest",
             Door::HubRefresh => "RefreshRequest",
             Door::AspNetClient if path.ends_with("/negotiate") => "NegotiateRequest",
-            Door::Client
-            | Door::Server
-            | Door::AspNetClient
-            | Door::AspNetServer
-            | Door::Health
-            | Door::Ready => return None,
+            Door::Client | Door::Server | Door::AspNetClient | Door::AspNetServer | Door::Health | Door::Ready => {
+                return None;
+            }
         };
         Some(Told { log: log.clone(), operation, begun: Instant::now() })
     }

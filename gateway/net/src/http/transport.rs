@@ -291,14 +291,17 @@ async fn web_socket(
         let place = place.map_err(|full| service.shared().no_room(full))?;
         let id = new_id(shard.neighbours().address_of(service.shared().loads.deal_near(shard.index())));
         let reconnect = Reconnect::No;
-        let client = NewClient { hub: hub.clone(), id, token: None, transport, reconnect, identity, times, family: Family::Core };
-        return Ok(Entrant::New(NewEntrant {
-            client,
-            lives_at: id.owner(),
-            place,
-            claimed: None,
-            starts_with: None,
-        }));
+        let client = NewClient {
+            hub: hub.clone(),
+            id,
+            token: None,
+            transport,
+            reconnect,
+            identity,
+            times,
+            family: Family::Core,
+        };
+        return Ok(Entrant::New(NewEntrant { client, lives_at: id.owner(), place, claimed: None, starts_with: None }));
     };
     let claims = settings.limits.counted_claims(&identity.claims);
     let (user, access_token) = (user.cloned(), access_token.into());
@@ -363,7 +366,12 @@ pub(super) fn poll_answer(polled: PollAnswer, carrying: Carrying) -> Answer {
     answer
 }
 
-pub(super) fn identity(settings: &Settings, claims: &Claims, request: &Parts, peer: IpAddr) -> Result<Identity, Refusal> {
+pub(super) fn identity(
+    settings: &Settings,
+    claims: &Claims,
+    request: &Parts,
+    peer: IpAddr,
+) -> Result<Identity, Refusal> {
     let headers = seen_headers(settings, peer, &request.headers).filter(|(name, _)| !is_private(name));
     let identity = Identity {
         user_id: claims.user_id()?.map(UserId::new),

@@ -64,7 +64,12 @@ impl AspNet {
     }
 
     /// The same where its place does not change: it polls, and one of the answers was lost.
-    pub(crate) fn polls_again(&self, client: ReturningClient, link: ClientLink, before: TransportKey) -> Option<TransportKey> {
+    pub(crate) fn polls_again(
+        &self,
+        client: ReturningClient,
+        link: ClientLink,
+        before: TransportKey,
+    ) -> Option<TransportKey> {
         // The transport before is this one under another key: nothing of it is to be ended.
         self.0.thread().connections.client_gone(before);
         self.attach(client, link)

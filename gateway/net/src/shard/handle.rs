@@ -18,8 +18,8 @@ use hubgate_plugin_host::{Authorization, AuthorizeCall, PluginStatus};
 use tokio::sync::oneshot;
 
 use super::ShardThread;
-use super::asp_net::AspNet;
 use super::asked::CoreAnswer;
+use super::asp_net::AspNet;
 use super::read_buffer::ReadBuffer;
 use super::tokens::Tokens;
 use crate::admission::{ClientPlace, Move};

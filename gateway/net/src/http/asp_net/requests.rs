@@ -253,7 +253,9 @@ async fn poll(
     let mut answer = match answer {
         PollAnswer::Messages(body) => messages(body, carrying),
         PollAnswer::Idle(text) => with_type(StatusCode::OK, JSON, text),
-        PollAnswer::Opened | PollAnswer::Empty | PollAnswer::Over => with_type(StatusCode::OK, JSON, aspnet::KEEP_ALIVE),
+        PollAnswer::Opened | PollAnswer::Empty | PollAnswer::Over => {
+            with_type(StatusCode::OK, JSON, aspnet::KEEP_ALIVE)
+        }
     };
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     Ok(answer)
