@@ -13,7 +13,7 @@ use crate::admission::{ClientPlace, Move, Visitor};
 /// Whom a request for a client's WebSocket has made of its connection.
 #[derive(Debug)]
 pub(crate) enum Entrant {
-    New(NewEntrant),
+    New(Box<NewEntrant>),
     Returning(ReturningClient),
 }
 

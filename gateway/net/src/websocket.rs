@@ -43,7 +43,8 @@ pub(crate) async fn serve_client(shard: ShardHandle, stream: UpgradedStream, unr
     let link = ClientLink::WebSocket(socket.clone());
     // The place is given up when the transport has ended.
     let (transport, reconnect, log, _place) = match entrant {
-        Entrant::New(NewEntrant { client, lives_at: _, place, claimed, starts_with }) => {
+        Entrant::New(entrant) => {
+            let NewEntrant { client, lives_at: _, place, claimed, starts_with } = *entrant;
             let reconnect = match client.family {
                 Family::Core => client.reconnect,
                 Family::AspNet { .. } => Reconnect::Stateful,

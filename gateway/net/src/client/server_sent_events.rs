@@ -67,9 +67,11 @@ mod tests {
     use hubgate_core::id::HubName;
     use hubgate_core::time::Millis;
     use hubgate_wire::negotiate::Transport;
+    use hubgate_wire::server_sent_events::OPENING;
     use prometheus_client::registry::Registry;
 
     use super::*;
+    use crate::links::Polls;
     use crate::outbox::Sharing;
     use crate::settings::tests::settings;
     use crate::vitals::Vitals;
@@ -93,13 +95,13 @@ mod tests {
             let client = HttpClient::new(
                 hub.clone(),
                 transport,
-                None,
+                Polls::None,
                 (Millis(0), crate::verified_token::TokenDigest::of("")),
                 None,
                 &Arc::default(),
             );
             let (events, body) = client.stream();
-            let mut serving = pin!(serve(&shared, &client, events, drop));
+            let mut serving = pin!(serve(&shared, &client, (events, OPENING), drop));
             let mut context = Context::from_waker(Waker::noop());
             assert!(serving.as_mut().poll(&mut context).is_pending(), "the stream is open");
             client.push("more than may wait".into(), None, Sharing::Alone, 0);

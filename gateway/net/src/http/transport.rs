@@ -301,7 +301,13 @@ async fn web_socket(
             times,
             family: Family::Core,
         };
-        return Ok(Entrant::New(NewEntrant { client, lives_at: id.owner(), place, claimed: None, starts_with: None }));
+        return Ok(Entrant::New(Box::new(NewEntrant {
+            client,
+            lives_at: id.owner(),
+            place,
+            claimed: None,
+            starts_with: None,
+        })));
     };
     let claims = settings.limits.counted_claims(&identity.claims);
     let (user, access_token) = (user.cloned(), access_token.into());
@@ -310,7 +316,7 @@ async fn web_socket(
         Opening::First { token: claimed, id, reconnect, place, lives_at } => {
             let (hub, token) = (hub.clone(), Some(token));
             let client = NewClient { hub, id, token, transport, reconnect, identity, times, family: Family::Core };
-            Entrant::New(NewEntrant { client, lives_at, place, claimed: Some(claimed), starts_with: None })
+            Entrant::New(Box::new(NewEntrant { client, lives_at, place, claimed: Some(claimed), starts_with: None }))
         }
         Opening::Again { id, to, lives_at } => {
             let client = Returner::Core(ResumedClient { id, expiry: times.expiry });

@@ -391,7 +391,7 @@ mod tests {
             Transport::ServerSentEvents,
             None,
             (Millis(0), TokenDigest::of("")),
-            None,
+            Polls::None,
             &outboxes,
         );
         client.transport.set(Some(TRANSPORT));
@@ -411,8 +411,14 @@ mod tests {
 
     fn client() -> HttpClient {
         let hub = HubName::parse("chat").expect("a hub's name");
-        let client =
-            HttpClient::new(hub, Transport::LongPolling, None, (Millis(0), TokenDigest::of("")), None, &Arc::default());
+        let client = HttpClient::new(
+            hub,
+            Transport::LongPolling,
+            None,
+            (Millis(0), TokenDigest::of("")),
+            Polls::None,
+            &Arc::default(),
+        );
         client.transport.set(Some(TRANSPORT));
         client
     }

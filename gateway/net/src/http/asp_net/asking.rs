@@ -75,8 +75,8 @@ impl Connecting {
         // A client may call every hub of its application, whether it names it or not.
         let of_application = format!("{}_", self.asking.application);
         let is_of_application = |hub: &&HubName| hub.configured().starts_with(&of_application);
-        let filtered = settings.hubs.iter().filter(|(_, hub)| !hub.filters.is_empty()).map(|(name, _)| name);
-        let by_name = filtered.filter(is_of_application).next();
+        let mut filtered = settings.hubs.iter().filter(|(_, hub)| !hub.filters.is_empty()).map(|(name, _)| name);
+        let by_name = filtered.find(is_of_application);
         match by_name.or_else(|| hubs().find(|hub| !settings.hub(hub).filters.is_empty())) {
             Some(hub) => Err(Refusal::AspNetClientOfFiltered(hub.clone())),
             None => Ok(()),

@@ -325,7 +325,7 @@ async fn web_socket(
         Opening::First { token: claimed, id, place, lives_at, .. } => {
             let (token, reconnect, family) = (Some(token), Reconnect::No, Family::AspNet { also_in });
             let client = NewClient { hub, id, token, transport, identity, times, reconnect, family };
-            Entrant::New(NewEntrant { client, lives_at, place, claimed: Some(claimed), starts_with })
+            Entrant::New(Box::new(NewEntrant { client, lives_at, place, claimed: Some(claimed), starts_with }))
         }
         Opening::Again { to, lives_at, .. } => {
             let client = Returner::AspNet(CoreReturningClient { token, transport, why });
