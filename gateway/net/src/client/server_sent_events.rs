@@ -95,9 +95,9 @@ mod tests {
             let client = HttpClient::new(
                 hub.clone(),
                 transport,
-                Polls::None,
-                (Millis(0), crate::verified_token::TokenDigest::of("")),
                 None,
+                (Millis(0), crate::verified_token::TokenDigest::of("")),
+                Polls::None,
                 &Arc::default(),
             );
             let (events, body) = client.stream();
