@@ -1,18 +1,24 @@
 //! The rig of ASP.NET SignalR: the real hub engine and the real .NET client of the older protocol, and a suite of checks. `HUBGATE_ASPNET_RIG`
 //! names its program; where it is not at hand, its tests say so and pass.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::Value;
+use http::Method;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::gateway::Gateway;
+use crate::http::Request;
 use crate::wait::soon;
 
 /// The rig's checks wait for time-outs, by design.
 const LONGEST: Duration = Duration::from_secs(1200);
+
+/// Those of the rig's application: its own, and one for each hub.
+const CONTAINERS: usize = 6;
 
 /// Whether the rig is at hand.
 pub fn is_at_hand() -> bool {
@@ -62,9 +68,33 @@ impl HubServer {
         server
     }
 
-    /// The application's own base URL.
-    pub fn url(&self) -> &str {
-        &self.url
+    /// Until the containers of the application and of all of its hubs are connected.
+    pub async fn is_connected(&mut self) {
+        let mut links = std::collections::BTreeSet::new();
+        while links.len() < CONTAINERS {
+            let event = self.event("link-up").await;
+            links.insert(event["hub"].to_string());
+        }
+    }
+
+    /// Where the application sends a client on to that names these hubs, and its token.
+    pub async fn negotiate(&self, connection_data: &str) -> Value {
+        let path = format!("/signalr/negotiate?clientProtocol=2.1&{connection_data}");
+        let answer = Request::new(Method::GET, self.address(), &path).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()
+    }
+
+    /// Sends a text to all clients of its hub `Chat`, from outside of a call.
+    pub async fn push(&self, text: &str) {
+        let body = json!({ "target": "all", "hub": "Chat", "text": text });
+        let answer = Request::new(Method::POST, self.address(), "/push").json(&body).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+
+    fn address(&self) -> SocketAddr {
+        let address = self.url.strip_prefix("http://").map(|address| address.trim_end_matches('/'));
+        address.and_then(|address| address.parse().ok()).expect("an address")
     }
 
     /// Waits for an event of this name.

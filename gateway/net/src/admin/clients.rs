@@ -53,7 +53,7 @@ pub(super) async fn list(admin: &Admin, uri: &Uri) -> Result<Reply, Denial> {
 /// Which clients a query asks for; none if no client can be one of them.
 fn wanted(query: Query<'_>) -> Result<Option<ListedClients>, Denial> {
     let invalid = |name: &str, why: &dyn std::fmt::Display| Denial::bad_request(format!("`{name}`: {why}"));
-    let hub = query.get("hub").map(|hub| HubName::parse(&hub).map_err(|error| invalid("hub", &error)));
+    let hub = query.get("hub").map(|hub| HubName::read(&hub).map_err(|error| invalid("hub", &error)));
     let user = query.get("user").map(|user| UserId::parse(&user).map_err(|error| invalid("user", &error)));
     let group = query.get("group").map(|group| GroupName::parse(&group).map_err(|error| invalid("group", &error)));
     let after = query.get("after").map(|after| {

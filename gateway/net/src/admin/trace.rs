@@ -81,7 +81,7 @@ pub(super) fn watch<B>(admin: &Admin, request: &Request<B>) -> Result<Reply, Den
 
 fn wanted(query: Query<'_>) -> Result<Wanted, Denial> {
     let invalid = |name: &str, why: &dyn std::fmt::Display| Denial::bad_request(format!("`{name}`: {why}"));
-    let hub = query.get("hub").map(|hub| HubName::parse(&hub).map_err(|error| invalid("hub", &error)));
+    let hub = query.get("hub").map(|hub| HubName::read(&hub).map_err(|error| invalid("hub", &error)));
     let user = query.get("user").map(|user| UserId::parse(&user).map_err(|error| invalid("user", &error)));
     let connection = query.get("connection").map(|id| {
         ConnectionId::parse(&*id).ok_or_else(|| invalid("connection", &"it must be the id of a client's connection."))
