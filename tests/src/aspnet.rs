@@ -55,7 +55,7 @@ pub struct HubServer {
 }
 
 impl HubServer {
-    /// Starts one whose connections to the gateway are up.
+    /// Starts one, which is about to connect to the gateway.
     pub async fn start(gateway: &Gateway, arguments: &[&str]) -> HubServer {
         let mut command = command();
         command.args(["hub-server", "--connection-string", &gateway.ready().connection_string, "--quiet"]);
@@ -64,7 +64,7 @@ impl HubServer {
         let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
         let mut server = HubServer { _process: process, lines, url: String::new() };
         let ready = server.event("ready").await;
-        ready["urls"][0].as_str().expect("it listens").clone_into(&mut server.url);
+        ready["sideDoor"].as_str().expect("it listens").clone_into(&mut server.url);
         server
     }
 
@@ -73,7 +73,8 @@ impl HubServer {
         let mut links = std::collections::BTreeSet::new();
         while links.len() < CONTAINERS {
             let event = self.event("link-up").await;
-            links.insert(event["hub"].to_string());
+            let container = event["link"].as_str().and_then(|link| link.split_once('#'));
+            links.insert(container.expect("a container's connection").0.to_owned());
         }
     }
 
