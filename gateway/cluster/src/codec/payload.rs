@@ -166,7 +166,8 @@ fn read_encoded(source: &mut Source<'_>) -> Result<Outgoing, Unreadable> {
     let mut messages = [None; HubProtocol::COUNT];
     for _ in 0..count / 2 {
         let (name, message) = (source.reader.text()?, source.reader.binary()?);
-        if let Some(protocol) = HubProtocol::ALL.into_iter().find(|protocol| protocol.name() == name) {
+        if let Some(protocol) = HubProtocol::ALL.into_iter().find(|protocol| protocol.name().eq_ignore_ascii_case(name))
+        {
             messages[protocol as usize] = Some(message);
         }
     }

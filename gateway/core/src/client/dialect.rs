@@ -351,6 +351,10 @@ mod tests {
     fn framed(dialect: Dialect, message: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         dialect.write_encoded(message, &mut out);
+        if dialect.is_asp_net() {
+            // Its transport says where it ends.
+            out.push(framing::RECORD_SEPARATOR);
+        }
         out
     }
 
