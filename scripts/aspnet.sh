@@ -5,6 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${HUBGATE_ASPNET_RIG:?it has to name the program of the rig}"
 export HUBGATE_CUTS=${1:-1000}
-run() { cargo test --release --workspace --test dotnet "$@" --nocapture; }
-run -- aspnet::each_broadcast
-run -- --ignored aspnet::
+run() { cargo test --release --workspace --test aspnet "$@" --nocapture; }
+run -- each_broadcast
+run -- --ignored

@@ -102,9 +102,9 @@ step "the tests"
 rm -rf "$target/clients"
 cargo test --release --workspace --no-run
 # In two lanes beside each other, because much of them waits. Tests with .NET wait for time-outs for most of their time, and run all at once. When
-# they are over, those follow that build components and share the folders of their tools; they give way to the others, some of which look at the
+# they are over, those of ASP.NET SignalR follow, and those that build components and share the folders of their tools; they give way to the others, some of which look at the
 # clock. Three lanes at a time are too many for two processors: a gateway waits more than a minute for its plugins then.
-builders=(browser command_line console_files dev_watch documents go_and_c javascript language_conformance live_poll moderation ordinary_toolchains
+builders=(aspnet browser command_line console_files dev_watch documents go_and_c javascript language_conformance live_poll moderation ordinary_toolchains
     plugin_build plugin_languages python_sdk sdk)
 mapfile -t others < <(cargo metadata --format-version 1 --no-deps | python3 -c '
 import json, sys
