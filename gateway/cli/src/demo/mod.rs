@@ -22,6 +22,7 @@ pub(crate) const PAGES: &[(&str, &str, &[u8])] = &[
     ("/chat.js", "text/javascript; charset=utf-8", include_bytes!("chat.js")),
     ("/connection.js", "text/javascript; charset=utf-8", include_bytes!("connection.js")),
     document!("admin-api.md"),
+    document!("aspnet.md"),
     document!("cluster.md"),
     document!("compatibility.md"),
     document!("configuration.md"),
