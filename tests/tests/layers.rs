@@ -112,10 +112,11 @@ fn a_shard_has_one_door_and_routes_to_parts_with_a_few_methods_each() {
 }
 
 /// What names a hub protocol in the core beside the dialect, and why.
-const HUB_PROTOCOLS: [(&str, &str); 5] = [
+const HUB_PROTOCOLS: [(&str, &str); 6] = [
     ("client/dialect.rs", "what a client speaks"),
     ("event.rs", "what upstream is told of a client"),
     ("failure.rs", "texts"),
+    ("link/asp_net.rs", "what a hub server has wrapped for the one of ASP.NET SignalR"),
     ("link/payloads.rs", "what a hub server has encoded for each"),
     ("outgoing.rs", "what is encoded once for each"),
 ];

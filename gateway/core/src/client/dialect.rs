@@ -25,6 +25,9 @@ const LONGEST_CLOSE: usize = 4096;
 /// How a Close begins in JSON.
 const JSON_CLOSE: &[u8] = b"{\"type\":7";
 
+/// What ends each message of a client that speaks text.
+pub(crate) const END_OF_TEXT: u8 = framing::RECORD_SEPARATOR;
+
 /// A family of protocols, and how one client speaks it. Nothing else knows how clients open, where their messages end, and
 /// how they are told of their end.
 #[derive(Debug, Clone, Copy, Eq)]

@@ -98,7 +98,7 @@ pub(crate) fn resumed(clients: &mut Clients, turn: &mut Turn<'_>, transport: Tra
     if let Attachment::Attached(before) = before {
         clients.transports.remove(before);
     }
-    clients[slot].go_on(turn, transport, resumed.expiry);
+    go_on(&mut clients[slot], turn, transport, resumed.expiry);
     turn.then(Step::Resumed(slot));
     turn.then(Step::CheckDeadlines(slot));
 }
@@ -150,18 +150,18 @@ impl Session {
         let is_polled = self.dialect().is_asp_net() && self.transport() == Transport::LongPolling;
         self.line().outlives(cause) && is_in_time && !is_polled && self.leave() == Leave::No
     }
+}
 
-    /// It goes on by this transport.
-    fn go_on(&mut self, turn: &mut Turn<'_>, transport: TransportKey, expiry: Option<Millis>) {
-        // What was not looked at yet was not counted: the client says it again.
-        drop(self.take_unread());
-        if let Some(expiry) = expiry {
-            self.expiry.token_came(expiry);
-        }
-        if !self.holds.is_empty() {
-            turn.effect(Effect::PauseReading(transport));
-        }
-        let dialect = self.dialect();
-        self.line_mut().go_on(turn, transport, dialect);
+/// A client goes on by this transport.
+fn go_on(client: &mut Session, turn: &mut Turn<'_>, transport: TransportKey, expiry: Option<Millis>) {
+    // What was not looked at yet was not counted: the client says it again.
+    drop(client.take_unread());
+    if let Some(expiry) = expiry {
+        client.expiry.token_came(expiry);
     }
+    if !client.holds.is_empty() {
+        turn.effect(Effect::PauseReading(transport));
+    }
+    let dialect = client.dialect();
+    client.line_mut().go_on(turn, transport, dialect);
 }

@@ -4,9 +4,9 @@
 //! application hears of the client. A client whose transport breaks returns with the same connection token.
 
 use hubgate_wire::aspnet;
-use hubgate_wire::signalr::framing::RECORD_SEPARATOR;
 
 use super::attachment::Attachment;
+use super::dialect::END_OF_TEXT;
 use super::log::Log;
 use super::read_holds::Hold;
 use super::replay::Replay;
@@ -48,7 +48,7 @@ pub(crate) fn started(clients: &mut Clients, turn: &mut Turn<'_>, token: Connect
     let client = &mut clients[slot];
     if client.has_hold(Hold::Start) {
         client.add_unread(query.as_bytes());
-        client.add_unread(&[RECORD_SEPARATOR]);
+        client.add_unread(&[END_OF_TEXT]);
         // Its transport is read once it is let in.
         client.holds.remove(Hold::Start);
         turn.then(Step::ReadClient(slot));
@@ -94,7 +94,7 @@ pub(crate) fn returned(clients: &mut Clients, turn: &mut Turn<'_>, transport: Tr
     replace_transport(clients, turn, slot, transport);
     let client = &mut clients.arena[slot];
     let before = client.transport();
-    client.set_transport(kind);
+    client.transport = kind;
     client.line_mut().goes_on_by(transport, turn.now);
     if client.facts().is_some() {
         clients.hubs[client.hub()].transport_changed(before, kind);
@@ -141,7 +141,7 @@ fn replace_transport(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, tra
 pub(super) fn forget_what_is_begun(clients: &mut Clients, slot: Slot) {
     let client = &mut clients[slot];
     let mut unread = client.take_unread();
-    let whole = unread.iter().rposition(|byte| *byte == RECORD_SEPARATOR).map_or(0, |last| last + 1);
+    let whole = unread.iter().rposition(|byte| *byte == END_OF_TEXT).map_or(0, |last| last + 1);
     unread.truncate(whole);
     client.put_unread(unread);
 }

@@ -35,7 +35,7 @@ pub(crate) struct Session {
     id: ConnectionId,
     pub(super) token: Option<ConnectionId>,
     /// The kind of transport that it uses.
-    transport: Transport,
+    pub(super) transport: Transport,
     line: Line,
     /// When its first transport opened.
     opened: Millis,
@@ -152,11 +152,6 @@ impl Session {
 
     pub(crate) fn transport(&self) -> Transport {
         self.transport
-    }
-
-    /// It goes on by a transport of this kind.
-    pub(super) fn set_transport(&mut self, transport: Transport) {
-        self.transport = transport;
     }
 
     pub(crate) fn opened(&self) -> Millis {

@@ -5,13 +5,14 @@
 mod connection_data;
 mod connection_token;
 mod form;
-mod message;
 mod negotiation;
 mod wrapping;
 
+pub use crate::signalr::asp_net::{
+    Call, KEEP_ALIVE, call_of, cursor_of, error, failed_call, idle, init, merge, with_cursor,
+};
 pub use connection_data::{ConnectionDataError, MOST_HUBS, hubs};
 pub use connection_token::{ConnectionOwner, ConnectionToken, MalformedToken};
 pub use form::{form_value, hub_query};
-pub use message::{Call, KEEP_ALIVE, call_of, cursor_of, error, failed_call, idle, init, merge, with_cursor};
 pub use negotiation::{NegotiateAnswer, Version};
 pub use wrapping::{Malformed, unwrap};

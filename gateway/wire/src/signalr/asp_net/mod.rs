@@ -1,9 +1,11 @@
 //! ASP.NET SignalR as one more hub protocol: its messages as those that the gateway knows.
 
+mod message;
+
 use std::borrow::Cow;
 
 use super::message::{CompletionOutcome, HubMessage, Invocation};
-use crate::aspnet;
+pub use message::{Call, KEEP_ALIVE, call_of, cursor_of, error, failed_call, idle, init, merge, with_cursor};
 
 /// What a client is told that ends for a reason that is not for it.
 const CLOSED: &str = "The connection was closed.";
@@ -15,7 +17,7 @@ pub struct MalformedMessage;
 
 /// Reads what a client says: a call, whose target is the hub and the method.
 pub fn parse(message: &[u8]) -> Result<HubMessage<'_>, MalformedMessage> {
-    let call = aspnet::call_of(message).ok_or(MalformedMessage)?;
+    let call = call_of(message).ok_or(MalformedMessage)?;
     Ok(HubMessage::Invocation(Invocation {
         headers: Vec::new(),
         invocation_id: call.id,
@@ -29,11 +31,11 @@ pub fn parse(message: &[u8]) -> Result<HubMessage<'_>, MalformedMessage> {
 pub fn write(message: &HubMessage<'_>, out: &mut Vec<u8>) {
     match message {
         HubMessage::Close { error, .. } => {
-            out.extend_from_slice(&aspnet::error(error.as_deref().unwrap_or(CLOSED)));
+            out.extend_from_slice(&self::error(error.as_deref().unwrap_or(CLOSED)));
         }
         HubMessage::Completion { invocation_id, outcome: CompletionOutcome::Error(error), .. } => {
-            out.extend_from_slice(&aspnet::failed_call(invocation_id, error));
+            out.extend_from_slice(&failed_call(invocation_id, error));
         }
-        _ => out.extend_from_slice(aspnet::KEEP_ALIVE),
+        _ => out.extend_from_slice(KEEP_ALIVE),
     }
 }
