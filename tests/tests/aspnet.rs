@@ -14,7 +14,7 @@ use serde_json::Value;
 /// Some checks of each kind, on all transports, that wait for no time-out.
 const SMOKE: &str = "connect.start,connect.several-hubs,connect.anonymous,connect.slow-connected,auth.*,call.echo,call.exception,call.types,call.order,\
                      call.big-result,send.all*,send.except,send.user,send.client,send.from-outside,group.join-send-leave,group.other-client,group.absent-client,\
-                     life.stop,raw.*,server.containers,server.name-split,server.two-sends,server.cut";
+                     life.stop,raw.*,server.containers,server.name-split,server.two-sends";
 /// Those among them that wait.
 const SLOW: &str = "raw.lp-idle,raw.connect-late,raw.ws-keep-alive,raw.sse-keep-alive";
 
