@@ -68,7 +68,7 @@ async fn each_broadcast_comes_once_and_in_order_to_clients_that_are_cut_off_agai
         receivers.push(Receiver::start(&gateway, &server).await);
     }
     let (is_over, mut number) = (Arc::new(AtomicBool::new(false)), 0);
-    let cutting = receivers.into_iter().map(|receiver| tokio::spawn(receiver.is_cut(CUTS_OF_CLIENT)));
+    let cutting = receivers.into_iter().map(|receiver| tokio::spawn(receiver.go_on_over_cuts(CUTS_OF_CLIENT)));
     let cutting: Vec<_> = cutting.collect();
     let over = is_over.clone();
     let all = tokio::spawn(async move {
@@ -117,7 +117,7 @@ impl Receiver {
     }
 
     /// Its WebSocket breaks so often, each time when it has got one more broadcast.
-    async fn is_cut(mut self, times: usize) {
+    async fn go_on_over_cuts(mut self, times: usize) {
         for _ in 0..times {
             self.next().await;
             let path = format!("/aspnetclient/reconnect?{}&messageId={}", self.query, escaped(&self.cursor));
