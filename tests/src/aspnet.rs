@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use crate::dotnet::event;
 use crate::gateway::Gateway;
 use crate::http::Request;
-use crate::wait::soon;
 
 /// The rig's checks wait for time-outs, by design.
 const LONGEST: Duration = Duration::from_secs(1200);
@@ -68,8 +68,8 @@ impl HubServer {
         server
     }
 
-    /// Until the containers of the application and of all of its hubs are connected.
-    pub async fn is_connected(&mut self) {
+    /// Waits until the containers of the application and of all of its hubs are connected.
+    pub async fn connected(&mut self) {
         let mut links = std::collections::BTreeSet::new();
         while links.len() < CONTAINERS {
             let event = self.event("link-up").await;
@@ -98,20 +98,8 @@ impl HubServer {
         address.and_then(|address| address.parse().ok()).expect("an address")
     }
 
-    /// Waits for an event of this name.
-    pub async fn event(&mut self, name: &str) -> Value {
-        let what = format!("the event {name} of a hub server");
-        soon(&what, async {
-            loop {
-                let line = self.lines.next_line().await.expect("it writes text");
-                let line = line.unwrap_or_else(|| panic!("it ended before {name}"));
-                let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-                if event["event"] == name {
-                    return event;
-                }
-            }
-        })
-        .await
+    async fn event(&mut self, name: &str) -> Value {
+        event(&mut self.lines, name).await
     }
 }
 

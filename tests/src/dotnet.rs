@@ -110,21 +110,25 @@ impl HubServer {
         assert!(ended.expect("a child can be waited for").success());
     }
 
-    /// Waits for an event of this name.
     async fn event(&mut self, name: &str) -> Value {
-        let what = format!("the event {name} of a hub server");
-        soon(&what, async {
-            loop {
-                let line = self.lines.next_line().await.expect("it writes text");
-                let line = line.unwrap_or_else(|| panic!("it ended before {name}"));
-                let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-                if event["event"] == name {
-                    return event;
-                }
-            }
-        })
-        .await
+        event(&mut self.lines, name).await
     }
+}
+
+/// Waits for an event of this name among those that a hub server of a rig prints, one on a line.
+pub(crate) async fn event(lines: &mut Lines<BufReader<ChildStdout>>, name: &str) -> Value {
+    let what = format!("the event {name} of a hub server");
+    soon(&what, async {
+        loop {
+            let line = lines.next_line().await.expect("it writes text");
+            let line = line.unwrap_or_else(|| panic!("it ended before {name}"));
+            let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            if event["event"] == name {
+                return event;
+            }
+        }
+    })
+    .await
 }
 
 fn command() -> Command {

@@ -61,7 +61,7 @@ async fn each_broadcast_comes_once_and_in_order_to_clients_that_are_cut_off_agai
     let gateway = gateway("server.shards = 2").await;
     // Nothing orders what comes over several connections.
     let mut server = HubServer::start(&gateway, &["--app-name", "Cut.App", "--connections", "1"]).await;
-    server.is_connected().await;
+    server.connected().await;
     let clients: usize = usize::max(1, cuts / CUTS_OF_CLIENT);
     let mut receivers = Vec::new();
     for _ in 0..clients {

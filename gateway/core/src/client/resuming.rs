@@ -2,7 +2,7 @@
 
 use hubgate_wire::negotiate::Transport;
 
-use super::attachment::Attachment;
+use super::attachment::{self, Attachment};
 use super::{Clients, Closing, Leave, Session, returning};
 use crate::arrivals::ResumedClient;
 use crate::close_cause::CloseCause;
@@ -84,20 +84,7 @@ pub(crate) fn resumed(clients: &mut Clients, turn: &mut Turn<'_>, transport: Tra
         clients.transports.skip_key();
         return turn.effect(Effect::Sever(transport));
     };
-    let before = clients[slot].line().attachment();
-    let index = clients[slot].hub();
-    let hub = &mut clients.hubs[index];
-    hub.counters.resumes[ResumeOutcome::Resumed as usize] += 1;
-    match before {
-        Attachment::Waiting { .. } => hub.waiting_clients -= 1,
-        Attachment::Attached(before) => turn.effect(Effect::Sever(before)),
-        Attachment::Ended => {}
-    }
-    // Before the other one is removed: its place would be the next that is free, under another key than the one that was told.
-    assert_eq!(clients.transports.insert(slot), transport, "a client resumes with the transport that was next");
-    if let Attachment::Attached(before) = before {
-        clients.transports.remove(before);
-    }
+    attachment::replace(clients, turn, slot, transport);
     go_on(&mut clients[slot], turn, transport, resumed.expiry);
     turn.then(Step::Resumed(slot));
     turn.then(Step::CheckDeadlines(slot));

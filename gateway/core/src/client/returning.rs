@@ -5,16 +5,14 @@
 
 use hubgate_wire::aspnet;
 
-use super::attachment::Attachment;
 use super::dialect::END_OF_TEXT;
 use super::log::Log;
 use super::read_holds::Hold;
 use super::replay::Replay;
-use super::{Clients, Leave, Phase};
+use super::{Clients, Leave, Phase, attachment};
 use crate::arrivals::{Return, ReturningClient};
 use crate::close_cause::CloseCause;
 use crate::effect::Effect;
-use crate::hub::status::ResumeOutcome;
 use crate::id::{ConnectionId, HubName, Slot, TransportKey};
 use crate::time::Millis;
 use crate::turn::{Step, Turn};
@@ -91,7 +89,8 @@ pub(crate) fn returned(clients: &mut Clients, turn: &mut Turn<'_>, transport: Tr
         clients.transports.skip_key();
         return turn.effect(Effect::Sever(transport));
     };
-    replace_transport(clients, turn, slot, transport);
+    attachment::replace(clients, turn, slot, transport);
+    forget_what_is_begun(clients, slot);
     let client = &mut clients.arena[slot];
     let before = client.transport();
     client.transport = kind;
@@ -118,27 +117,8 @@ pub(crate) fn returned(clients: &mut Clients, turn: &mut Turn<'_>, transport: Tr
     turn.then(Step::CheckDeadlines(slot));
 }
 
-/// A client's messages come over another transport. What was begun over the one before does not go on.
-fn replace_transport(clients: &mut Clients, turn: &mut Turn<'_>, slot: Slot, transport: TransportKey) {
-    let before = clients[slot].line().attachment();
-    let index = clients[slot].hub();
-    let hub = &mut clients.hubs[index];
-    hub.counters.resumes[ResumeOutcome::Resumed as usize] += 1;
-    match before {
-        Attachment::Waiting { .. } => hub.waiting_clients -= 1,
-        Attachment::Attached(before) => turn.effect(Effect::Sever(before)),
-        Attachment::Ended => {}
-    }
-    // Before the other one is removed: its place would be the next that is free, under another key than the one that was told.
-    assert_eq!(clients.transports.insert(slot), transport, "a client returns by the transport that was next");
-    if let Attachment::Attached(before) = before {
-        clients.transports.remove(before);
-    }
-    forget_what_is_begun(clients, slot);
-}
-
 /// Forgets the beginning of a message whose end cannot come. Whole messages before it, which nobody has read yet, are not said again.
-pub(super) fn forget_what_is_begun(clients: &mut Clients, slot: Slot) {
+fn forget_what_is_begun(clients: &mut Clients, slot: Slot) {
     let client = &mut clients[slot];
     let mut unread = client.take_unread();
     let whole = unread.iter().rposition(|byte| *byte == END_OF_TEXT).map_or(0, |last| last + 1);
